@@ -1,0 +1,59 @@
+"""A small asyncio job queue in RQ's wire format: every change of a job is one Lua script."""
+
+from __future__ import annotations
+
+from jobqueue.client import JobQueue
+from jobqueue.config import Settings, load_settings
+from jobqueue.consumer import Batch, Consumer, Ended, Lane
+from jobqueue.events import EventFeed
+from jobqueue.inspector import Inspector
+from jobqueue.job import (
+    Claimed,
+    Completed,
+    Enqueued,
+    Failed,
+    Job,
+    JobChange,
+    NewJob,
+    Outcome,
+    Progress,
+    Released,
+    Stats,
+    Stopped,
+    WorkerInfo,
+)
+from jobqueue.keys import Keys
+from jobqueue.maintenance import Maintenance, TickReport
+from jobqueue.presence import Presence
+from jobqueue.producer import Cancelled, Producer
+
+__all__ = [
+    "Batch",
+    "Cancelled",
+    "Claimed",
+    "Completed",
+    "Consumer",
+    "Ended",
+    "Enqueued",
+    "EventFeed",
+    "Failed",
+    "Inspector",
+    "Job",
+    "JobChange",
+    "JobQueue",
+    "Keys",
+    "Lane",
+    "Maintenance",
+    "NewJob",
+    "Outcome",
+    "Presence",
+    "Producer",
+    "Progress",
+    "Released",
+    "Settings",
+    "Stats",
+    "Stopped",
+    "TickReport",
+    "WorkerInfo",
+    "load_settings",
+]

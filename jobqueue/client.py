@@ -1,0 +1,97 @@
+"""The library's front door: everything about one queue system on one Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from jobqueue.config import Settings
+from jobqueue.embedded import EmbeddedValkey
+from jobqueue.errors import QueueError, QueueUnavailable
+from jobqueue.events import EventFeed
+from jobqueue.inspector import Inspector
+from jobqueue.keys import Keys
+from jobqueue.link import Link
+from jobqueue.maintenance import Maintenance
+from jobqueue.namespace import Namespace
+from jobqueue.presence import Presence
+from jobqueue.producer import Producer
+
+log = logging.getLogger(__name__)
+
+EMBEDDED: Final = "embedded"
+
+
+class JobQueue:
+    """`name` identifies this process; unique per start. Open with `JobQueue.open`, end with `close`."""
+
+    def __init__(self, settings: Settings, name: str, url: str, embedded: EmbeddedValkey | None) -> None:
+        self.name = name
+        self.url = url
+        self.settings = settings
+        self._embedded = embedded
+        self._link = Link(url, name, timeout=settings.redis.call_timeout_seconds, on_lost=self._revive)
+        self.namespace = Namespace(self._link, Keys(settings.redis.key_prefix))
+        self.producer = Producer(self.namespace, cancelled_ttl=settings.retention.cancelled_seconds)
+        self.inspector = Inspector(self.namespace)
+        self.events = EventFeed(self.namespace, url, name)
+        self.presence = Presence(self.namespace, name)
+        self.maintenance = Maintenance(
+            self.namespace,
+            lease_us=int(settings.queue.lease_seconds * 1_000_000),
+            interval_us=int(min(settings.server.tick_seconds, settings.worker.tick_seconds) * 1_000_000),
+        )
+
+    @classmethod
+    async def open(cls, settings: Settings, *, name: str) -> JobQueue:
+        """Connects lazily: does not raise when Redis is away. Raises ConfigurationError for an unusable data folder."""
+        embedded = None
+        url = settings.redis.url
+        if url == EMBEDDED:
+            embedded = EmbeddedValkey(settings.storage.valkey_dir, maxmemory_mb=settings.redis.maxmemory_mb)
+            url = embedded.url
+            with contextlib.suppress(QueueUnavailable):
+                await asyncio.to_thread(embedded.ensure)
+        queue = cls(settings, name, url, embedded)
+        with contextlib.suppress(QueueError):
+            await queue.configure()
+        return queue
+
+    async def configure(self) -> None:
+        """Write what this process's configuration says about limits."""
+        limits = self.settings.limits
+        await self.presence.configure_limits(total=limits.total, per_user=limits.per_user)
+
+    async def register_worker(self) -> None:
+        """Announce this process as a worker; repeatable."""
+        worker = self.settings.worker
+        await self.presence.register_worker(
+            queues=worker.queues, host=socket.gethostname(), pid=os.getpid(), concurrency=worker.concurrency
+        )
+
+    async def ready(self) -> None:
+        """Raises QueueUnavailable, or its kind QueueStarting while Redis loads its files."""
+        try:
+            await self._link.call("GET", self.namespace.keys.suspended)
+        except RedisError as error:
+            raise QueueUnavailable("Redis answers with an error") from error
+
+    async def close(self) -> None:
+        await self.events.stop()
+        await self._link.close()
+        if self._embedded is not None:
+            await asyncio.to_thread(self._embedded.release)
+
+    async def _revive(self) -> None:
+        if self._embedded is None:
+            return
+        try:
+            await asyncio.to_thread(self._embedded.ensure)
+        except QueueError as error:
+            log.error("the embedded Valkey does not come back: %s", error)

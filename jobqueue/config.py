@@ -1,0 +1,225 @@
+"""The one configuration of all three packages: `config.toml`, then `JOBQUEUE_*` variables, every default in code.
+
+An unknown key or variable is an error, relative paths count from the configuration file, and every mistake is reported
+at once. Units are in the names.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from jobqueue.errors import ConfigurationError
+
+ENVIRONMENT_PREFIX = "JOBQUEUE_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _dotted(value: str) -> str:
+    module, colon, name = value.partition(":")
+    if not colon or not all(part.isidentifier() for part in [*module.split("."), name]):
+        raise ValueError("must look like 'package.module:name'")
+    return value
+
+
+DottedName = Annotated[str, AfterValidator(_dotted)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
+
+
+class RedisSettings(_Section):
+    url: str = Field("embedded", description="embedded, or redis://, rediss://, unix://")
+    key_prefix: str = Field("rq", pattern=r"^[A-Za-z0-9_.:\-{}]{1,64}$", description="RQ's own rule for RQ_KEY_PREFIX")
+    maxmemory_mb: int = Field(2048, ge=16, description="embedded server only; writes are refused beyond it")
+    call_timeout_seconds: float = Field(1.5, gt=0, le=60)
+
+
+class StorageSettings(_Section):
+    data_dir: Path = Path("data")
+    input_root: Path = Path("data/input")
+
+    @property
+    def valkey_dir(self) -> Path:
+        return self.data_dir / "valkey"
+
+    @property
+    def jobs_dir(self) -> Path:
+        return self.data_dir / "jobs"
+
+
+class QueueSettings(_Section):
+    name: Name = "default"
+    lease_seconds: float = Field(15.0, ge=0.5, le=3600)
+    serializer: Literal["json"] = "json"
+    eager_executions: bool = Field(False, description="write RQ's execution records at claim instead of a second later")
+
+
+class LimitSettings(_Section):
+    total: int = Field(10, ge=1, le=1_000_000)
+    per_user: int = Field(3, ge=1, le=1_000_000)
+
+
+class RetentionSettings(_Section):
+    completed_seconds: int = Field(86400, ge=1)
+    failed_seconds: int = Field(7200, ge=1)
+    cancelled_seconds: int = Field(7200, ge=1)
+    cold_start_seconds: int = Field(3600, ge=0)
+    interval_seconds: float = Field(600.0, gt=0)
+
+
+class ServerSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    max_body_bytes: int = Field(1024 * 1024, ge=1024)
+    max_parameters_bytes: int = Field(256 * 1024, ge=64)
+    body_timeout_seconds: float = Field(15.0, gt=0)
+    keep_alive_seconds: float = Field(15.0, gt=0, description="between comments on an idle stream")
+    shutdown_seconds: float = Field(5.0, gt=0)
+    tick_seconds: float = Field(1.0, gt=0, description="between two looks for expired leases and due jobs")
+    worker_check_seconds: float = Field(300.0, gt=0)
+
+
+class WorkerSettings(_Section):
+    concurrency: int = Field(4, ge=1, le=10_000)
+    queues: tuple[Name, ...] = Field(("default",), min_length=1)
+    shutdown_grace_seconds: float = Field(30.0, ge=0)
+    pickle: Literal["plain", "trusted"] = "plain"
+    allowed_functions: tuple[str, ...] = ()
+    tick_seconds: float = Field(1.0, gt=0, description="between two looks for expired leases and due jobs")
+
+
+class JobTypeSettings(_Section):
+    function: DottedName
+    parameters: DottedName
+    mode: Literal["async", "process"] = "process"
+    timeout_seconds: int = Field(3600, ge=1, le=30 * 86400)
+    max_attempts: int = Field(1, ge=1, le=100)
+    max_lost_attempts: int = Field(3, ge=1, le=100)
+    memory_limit_mb: int = Field(2048, ge=32)
+    cancel_grace_seconds: float = Field(5.0, ge=0, le=600)
+    queue: Name | None = None
+
+
+BUILT_IN_JOB_TYPES: dict[str, Any] = {
+    "document_processing": {
+        "function": "worker.jobs.document_processing.run:run",
+        "parameters": "worker.jobs.document_processing.parameters:Parameters",
+    },
+}
+
+
+class Settings(_Section):
+    redis: RedisSettings = RedisSettings()
+    storage: StorageSettings = StorageSettings()
+    queue: QueueSettings = QueueSettings()
+    limits: LimitSettings = LimitSettings()
+    retention: RetentionSettings = RetentionSettings()
+    server: ServerSettings = ServerSettings()
+    worker: WorkerSettings = WorkerSettings()
+    job_types: dict[Name, JobTypeSettings] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_across_sections(self) -> Settings:
+        if self.limits.per_user > self.limits.total:
+            raise ValueError("limits.per_user must not be larger than limits.total")
+        return self
+
+    def queue_of(self, job_type: str) -> str:
+        return self.job_types[job_type].queue or self.queue.name
+
+
+def load_settings(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read, merge and check the configuration.
+
+    `path`: the file to read; without it `config.toml` in the working directory if there is one. Raises
+    ConfigurationError with one line per mistake, each naming its key or variable.
+    """
+    environment = os.environ if environment is None else environment
+    file = path if path is not None else Path("config.toml")
+    values = _read_toml(file) if path is not None or file.exists() else {}
+    types = values.setdefault("job_types", {})
+    for name, defaults in BUILT_IN_JOB_TYPES.items():
+        types[name] = defaults | types.get(name, {})
+    _apply_environment(values, environment)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error, file)) from None
+    return _with_absolute_paths(settings, file.parent)
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{file}: {error}") from None
+
+
+def _apply_environment(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+    unknown = []
+    for variable in sorted(environment):
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        place = _place_of(variable.removeprefix(ENVIRONMENT_PREFIX).lower(), values["job_types"])
+        if place is None:
+            unknown.append(f"{variable}: no such setting")
+            continue
+        *sections, key = place
+        target = values
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[key] = _parse(place, environment[variable])
+    if unknown:
+        raise ConfigurationError("\n".join(unknown))
+
+
+def _place_of(name: str, job_types: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """`server_port` -> (server, port); `job_types_extraction_queue` -> (job_types, extraction, queue)."""
+    for section, field in Settings.model_fields.items():
+        rest = name.removeprefix(section + "_")
+        if rest == name:
+            continue
+        if section == "job_types":
+            return next(
+                (
+                    (section, job_type, key)
+                    for job_type in job_types
+                    for key in JobTypeSettings.model_fields
+                    if rest == f"{job_type.lower()}_{key}"
+                ),
+                None,
+            )
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel) and rest in model.model_fields:
+            return section, rest
+    return None
+
+
+_LISTS = {("worker", "queues"), ("worker", "allowed_functions")}
+
+
+def _parse(place: tuple[str, ...], text: str) -> Any:
+    return [part.strip() for part in text.split(",") if part.strip()] if place in _LISTS else text
+
+
+def _explain(error: ValidationError, file: Path) -> str:
+    lines = []
+    for mistake in error.errors():
+        key = ".".join(str(part) for part in mistake["loc"]) or "configuration"
+        lines.append(f"{file}: {key}: {mistake['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)
+
+
+def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
+    storage = settings.storage
+    absolute = StorageSettings(
+        data_dir=(base / storage.data_dir).resolve(), input_root=(base / storage.input_root).resolve()
+    )
+    return settings.model_copy(update={"storage": absolute})

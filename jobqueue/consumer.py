@@ -1,0 +1,159 @@
+"""The side that takes jobs and answers for them. Every call carries the execution ids, so a late one changes nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jobqueue import rq_format
+from jobqueue.errors import QueueUnavailable
+from jobqueue.job import Claimed, Completed, Failed, Outcome, Progress, Released, Verdict
+from jobqueue.link import Argument
+from jobqueue.namespace import Namespace
+
+# Why a claim brought less than was wanted: '' it did not.
+Shortage = Literal["", "empty", "limit", "suspended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An execution and what became of it."""
+
+    job: Claimed
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Answer of `Lane.advance`: verdicts in the order of what was ended, jobs claimed, why not more."""
+
+    verdicts: list[Verdict]
+    jobs: list[Claimed]
+    shortage: Shortage
+    server_time: int
+
+
+class Lane:
+    """One claim sequence of a worker: at most one call in flight. A worker with two lanes keeps Redis and itself busy.
+
+    Each call has a number; a call whose reply was lost is sent again with the same number and brings the same jobs.
+    """
+
+    def __init__(self, namespace: Namespace, worker: str, lane: int, queues: Sequence[str], lease_us: int) -> None:
+        self._namespace = namespace
+        self._worker = worker
+        self._lane = lane
+        self._queues = ",".join(queues)
+        self._lease_us = lease_us
+        self._number = 0
+        self._open: tuple[dict[str, Argument], list[Argument]] | None = None
+
+    async def advance(self, ended: Sequence[Ended], want: int) -> Batch:
+        """Finish a batch and claim up to `want` jobs, in one script.
+
+        Raises QueueUnavailable: nothing is known then; call `repeat` until it answers, before anything else.
+        UnknownWorker: nothing was changed; register and `repeat`.
+        """
+        self._number += 1
+        given: dict[str, Argument] = {
+            "worker": self._worker,
+            "lane": self._lane,
+            "number": self._number,
+            "queues": self._queues,
+            "want": want,
+            "execution_prefix": secrets.token_hex(8),
+            "lease": self._lease_us,
+        }
+        items: list[Argument] = []
+        for entry in ended:
+            items += encode_outcome(entry.job, entry.outcome)
+        self._open = (given, items)
+        return await self.repeat()
+
+    async def repeat(self) -> Batch:
+        """Send the open call again; safe whether or not it was carried out before."""
+        if self._open is None:
+            raise QueueUnavailable("no call is open")
+        given, items = self._open
+        reply = await self._namespace.run("advance" if items else "claim", given, items)
+        self._open = None
+        reason, now, verdicts, jobs = reply
+        return Batch(
+            verdicts=[verdict.decode() for verdict in verdicts],
+            jobs=[decode_claimed(job) for job in jobs],
+            shortage=reason.decode(),
+            server_time=int(now),
+        )
+
+
+class Consumer:
+    def __init__(self, namespace: Namespace, worker: str) -> None:
+        self._namespace = namespace
+        self._worker = worker
+
+    async def finish(self, ended: Sequence[Ended]) -> list[Verdict]:
+        """Record outcomes without claiming. Repeatable: the same execution gets the same verdict."""
+        items: list[Argument] = []
+        for entry in ended:
+            items += encode_outcome(entry.job, entry.outcome)
+        verdicts = await self._namespace.run("finish", {"worker": self._worker}, items)
+        return [verdict.decode() for verdict in verdicts]
+
+    async def progress(self, notes: Sequence[tuple[Claimed, Progress]]) -> list[bool]:
+        """Write how far jobs are; False = the execution has lost its lease and nothing was written."""
+        items: list[Argument] = []
+        for job, note in notes:
+            items += [
+                job.job_id,
+                job.execution_id,
+                "" if note.fraction is None else note.fraction,
+                note.step or "",
+                "" if note.done is None else note.done,
+                "" if note.total is None else note.total,
+            ]
+        return [bool(kept) for kept in await self._namespace.run("progress", {}, items)]
+
+
+def encode_outcome(job: Claimed, outcome: Outcome) -> tuple[Argument, ...]:
+    """kind job_id execution_id value error permanent, as `finish_jobs.lua` takes them."""
+    if isinstance(outcome, Completed):
+        value = rq_format.encode_result(outcome.result, job.serializer)
+        return "completed", job.job_id, job.execution_id, value, "", 0
+    if isinstance(outcome, Failed):
+        trace = rq_format.encode_error(outcome.detail or outcome.error)
+        return "failed", job.job_id, job.execution_id, trace, outcome.error, int(outcome.permanent)
+    kind = "released" if isinstance(outcome, Released) else "stopped"
+    return kind, job.job_id, job.execution_id, "", "", 0
+
+
+def decode_claimed(row: list[Any]) -> Claimed:
+    job_id, execution, data, user, job_type, queue, created, attempt, fence, failures, most, timeout, ttl, failure_ttl = row
+    problem = None
+    try:
+        call = rq_format.decode_call(data)
+    except rq_format.DecodeError as error:
+        call = rq_format.Call("", [], {}, "json")
+        problem = str(error)
+    limit = int(timeout) if timeout else 180
+    return Claimed(
+        job_id=job_id.decode(),
+        execution_id=execution.decode(),
+        function=call.function,
+        args=call.args,
+        kwargs=call.kwargs,
+        job_type=job_type.decode(),
+        user_id=user.decode(),
+        queue=queue.decode(),
+        created=int(created),
+        attempt=int(attempt),
+        fence=int(fence),
+        failures=int(failures),
+        max_attempts=int(most),
+        timeout_seconds=limit if limit > 0 else None,
+        result_ttl=int(ttl),
+        failure_ttl=int(failure_ttl),
+        serializer=call.serializer,
+        decode_error=problem,
+    )

@@ -1,0 +1,127 @@
+"""The event channel, followed by one subscription per process.
+
+Events are an accelerator, the records are the truth: whoever watches jobs registers first, waits for the confirmed
+subscription, then reads; after a gap (a reconnect, a jump in the namespace's counter, a silent channel) it reads again.
+
+A message is JSON: `n` the counter (one per publishing script call, the seq of every job in it), `t` unix milliseconds,
+`jobs` rows of [id, state, status_seq, progress, step, user, type]. A tick has `n`, `tick` (server) and `sent`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError
+
+from jobqueue.errors import QueueError
+from jobqueue.job import JobChange
+from jobqueue.link import new_connection
+from jobqueue.namespace import Namespace
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 1.0
+SILENT_TICKS: Final = 4
+RETRY_SECONDS: Final = 0.5
+
+
+class EventFeed:
+    """`lag_ms`: how long the last tick travelled."""
+
+    def __init__(self, namespace: Namespace, url: str, name: str) -> None:
+        self._namespace = namespace
+        self._url = url
+        self._name = name
+        self._on_change: list[Callable[[JobChange], None]] = []
+        self._on_gap: list[Callable[[], None]] = []
+        self._subscribed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._last: int | None = None
+        self.lag_ms = 0.0
+
+    def on_change(self, callback: Callable[[JobChange], None]) -> None:
+        self._on_change.append(callback)
+
+    def on_gap(self, callback: Callable[[], None]) -> None:
+        self._on_gap.append(callback)
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._follow_always(), name="event-feed"),
+            loop.create_task(self._tick_always(), name="event-tick"),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def wait_subscribed(self) -> None:
+        await self._subscribed.wait()
+
+    @property
+    def subscribed(self) -> bool:
+        return self._subscribed.is_set()
+
+    async def _follow_always(self) -> None:
+        while True:
+            connection = new_connection(self._url, f"{self._name}-events")
+            try:
+                await self._follow(connection)
+            except (RedisError, OSError, TimeoutError) as error:
+                log.info("event channel lost, subscribing again: %s", error)
+            finally:
+                self._subscribed.clear()
+                await connection.disconnect(nowait=True)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow(self, connection: AbstractConnection) -> None:
+        await connection.connect()
+        await connection.send_command("SUBSCRIBE", self._namespace.keys.events)
+        while True:
+            reply: Any = await connection.read_response(timeout=TICK_SECONDS * SILENT_TICKS)
+            if reply is None:
+                raise TimeoutError("no tick came back")
+            kind, _, payload = reply
+            if kind == b"subscribe":
+                self._last = None
+                self._subscribed.set()
+                self._gap()
+            elif kind == b"message":
+                self._receive(orjson.loads(payload))
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        n = message["n"]
+        if "tick" in message:
+            if self._last is not None and n != self._last:
+                self._gap()
+            self._last = n
+            if message["tick"] == self._name:
+                self.lag_ms = (time.monotonic() - float(message["sent"])) * 1000
+            return
+        if self._last is not None and n != self._last + 1:
+            self._gap()
+        self._last = n
+        for job_id, state, status_seq, progress, step, user, job_type in message["jobs"]:
+            change = JobChange(job_id, n, status_seq, state, progress, step, user, job_type)
+            for callback in self._on_change:
+                callback(change)
+
+    def _gap(self) -> None:
+        for callback in self._on_gap:
+            callback()
+
+    async def _tick_always(self) -> None:
+        while True:
+            with contextlib.suppress(QueueError):
+                await self._namespace.run("ping_events", {"server": self._name, "sent": repr(time.monotonic())})
+            await asyncio.sleep(TICK_SECONDS)

@@ -1,0 +1,159 @@
+"""Reading: jobs and statistics. Reads always go to Redis, so they are never older than the last answer given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from redis.exceptions import ResponseError
+
+from jobqueue import rq_format
+from jobqueue.errors import JobNotFound
+from jobqueue.job import DEFAULT_USER, Job, Priority, Stats, WorkerInfo
+from jobqueue.keys import STATES
+from jobqueue.namespace import Namespace, explain
+from jobqueue.states import FROM_RQ, State
+
+_FIELDS: Final = (
+    "status", "origin", "created_at", "started_at", "ended_at", "worker_name", "rate_limit_key", "description",
+    "x_type", "x_user", "x_seq", "x_status_seq", "x_priority", "x_progress", "x_step", "x_done", "x_total", "x_due",
+    "x_retry", "x_error", "x_attempt", "x_restarts", "x_ran", "x_fence",
+)  # fmt: skip
+
+
+class Inspector:
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+
+    async def get(self, job_id: str, *, result: bool = False) -> Job:
+        """One job; `result` also reads the value of a completed one. Raises JobNotFound."""
+        job = (await self.get_many([job_id]))[0]
+        if job is None:
+            raise JobNotFound(job_id)
+        if result and job.state == "completed":
+            return replace(job, result=await self._result(job_id))
+        return job
+
+    async def get_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+        """Jobs in the order of the ids, None for those that do not exist."""
+        call = self._namespace.link.call
+        now, *rows = await asyncio.gather(
+            call("TIME"), *(self._read(job_id) for job_id in job_ids)
+        )
+        micros = int(now[0]) * 1_000_000 + int(now[1])
+        return [self._job(job_id, row, micros) for job_id, row in zip(job_ids, rows, strict=True)]
+
+    async def _read(self, job_id: str) -> list[bytes | None] | None:
+        try:
+            row = await self._namespace.link.call("HMGET", self._namespace.keys.job(job_id), *_FIELDS)
+        except ResponseError:
+            # A key of another type under a job's name is not a job.
+            return None
+        return row if row[0] is not None else None
+
+    async def _result(self, job_id: str) -> Any:
+        try:
+            entries = await self._namespace.link.call(
+                "XREVRANGE", self._namespace.keys.results(job_id), "+", "-", "COUNT", 1
+            )
+        except ResponseError as error:
+            raise explain(error) from error
+        if not entries:
+            return None
+        pairs = entries[0][1]
+        entry = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        return rq_format.decode_result(entry[b"return_value"]) if b"return_value" in entry else None
+
+    def _job(self, job_id: str, row: list[bytes | None] | None, now: int) -> Job | None:
+        if row is None:
+            return None
+        f = {name: value.decode("utf-8", "replace") for name, value in zip(_FIELDS, row, strict=True) if value}
+        state = _state(f)
+        started, ended = _time(f, "started_at"), _time(f, "ended_at")
+        return Job(
+            job_id=job_id,
+            job_type=f.get("x_type") or f.get("description", "").partition("(")[0],
+            user_id=f.get("x_user") or _user(f.get("rate_limit_key")),
+            queue=f.get("origin", ""),
+            state=state,
+            seq=int(f.get("x_seq", 0)),
+            status_seq=int(f.get("x_status_seq", 0)),
+            priority=_priority(f.get("x_priority")),
+            progress=1.0 if state == "completed" else min(1.0, float(f.get("x_progress", 0))),
+            step=f.get("x_step", ""),
+            items_done=int(f.get("x_done", 0)),
+            items_total=int(f.get("x_total", 0)),
+            created_at=_time(f, "created_at") or 0,
+            due_at=int(f["x_due"]) if "x_due" in f else None,
+            started_at=started,
+            ended_at=ended if state in ("completed", "failed", "cancelled") else None,
+            execution_seconds=_execution_seconds(f, state, started, ended, now),
+            error=f.get("x_error", "failed without a message") if state == "failed" else None,
+            attempt=int(f.get("x_attempt", 0)),
+            restarts=int(f.get("x_restarts", 0)),
+            worker=f.get("worker_name"),
+        )
+
+    async def stats(self) -> Stats:
+        """Counts, limits and who is alive, from one script call."""
+        counts, total, per_user, cleanup, now, workers, servers_rss, memory = await self._namespace.run("stats", {})
+        return Stats(
+            counts=dict(zip(_states(), counts, strict=True)),
+            limit_total=total,
+            limit_per_user=per_user,
+            last_cleanup=int(cleanup) if cleanup else None,
+            workers=tuple(_worker(row, int(now)) for row in workers),
+            servers_rss_mb=servers_rss,
+            redis_memory_mb=int(memory) // 1_000_000,
+            server_time=int(now),
+        )
+
+
+def _states() -> tuple[State, ...]:
+    return STATES  # type: ignore[return-value]
+
+
+def _state(f: dict[str, str]) -> State:
+    state = FROM_RQ.get(f["status"], "pending")
+    return "pending" if state == "scheduled" and "x_retry" in f else state
+
+
+def _user(limiter: str | None) -> str:
+    return limiter.removeprefix("user:") if limiter else DEFAULT_USER
+
+
+def _priority(word: str | None) -> Priority:
+    return word if word in ("low", "high", "urgent") else "normal"  # type: ignore[return-value]
+
+
+def _time(f: dict[str, str], name: str) -> int | None:
+    return rq_format.parse_time(f[name].encode()) if name in f else None
+
+
+def _execution_seconds(f: dict[str, str], state: State, started: int | None, ended: int | None, now: int) -> float:
+    """Earlier attempts (`x_ran`) and the present or last one."""
+    ran = int(f.get("x_ran", 0))
+    if state == "running":
+        ran += max(0, now - (started or now))
+    elif started is not None and ended is not None and state != "pending":
+        ran += max(0, ended - started)
+    return ran / 1_000_000
+
+
+def _worker(row: list[bytes | int], now: int) -> WorkerInfo:
+    name, host, pid, queues, concurrency, running, rss_mb, beat = (
+        value.decode() if isinstance(value, bytes) else str(value) for value in row
+    )
+    return WorkerInfo(
+        name=name,
+        host=host,
+        pid=int(pid),
+        queues=tuple(queues.split(",")),
+        concurrency=int(concurrency),
+        running=int(running),
+        rss_mb=int(rss_mb),
+        heartbeat_age_seconds=max(0.0, (now - int(beat)) / 1_000_000) if beat else 0.0,
+        stock=not beat,
+    )

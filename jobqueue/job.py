@@ -1,0 +1,191 @@
+"""The values that cross the library's border. Times are unix microseconds of the Redis clock unless said otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple
+
+from jobqueue.states import State
+
+Priority = Literal["low", "normal", "high", "urgent"]
+PRIORITIES: Final[tuple[Priority, ...]] = ("low", "normal", "high", "urgent")
+
+DEFAULT_USER: Final = "default_user"
+
+# What records of job types call: `args` are the type's name and its parameters. A stock worker can import it.
+JOB_TYPE_FUNCTION: Final = "worker.rq_entry.run_job"
+
+
+# Not frozen: made tens of thousands of times a second, and a frozen dataclass costs three times as much to make.
+@dataclass(slots=True, kw_only=True)
+class NewJob:
+    """A job to enqueue. `function` is a dotted name (`pkg.mod.name`) that a stock RQ worker can import too.
+
+    `due`: unix microseconds; None or past = now. `timeout_seconds`: of one attempt. `max_attempts` counts errors,
+    `max_lost_attempts` attempts that ended because their worker was lost.
+    """
+
+    job_id: str
+    function: str
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    job_type: str = ""
+    user_id: str = DEFAULT_USER
+    queue: str = "default"
+    priority: Priority = "normal"
+    due: int | None = None
+    timeout_seconds: int = 3600
+    max_attempts: int = 1
+    max_lost_attempts: int = 3
+    result_ttl: int = 86400
+    failure_ttl: int = 7200
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """`created` is False when the same content was enqueued under this id before."""
+
+    job_id: str
+    state: State
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a reader sees of a job. `seq` grows with each visible change, `status_seq` is the seq of the last change of
+    `state`. `attempt` is 1-based in the present run (0 before the first claim). `execution_seconds` excludes waiting.
+    """
+
+    job_id: str
+    job_type: str
+    user_id: str
+    queue: str
+    state: State
+    seq: int
+    status_seq: int
+    priority: Priority
+    progress: float
+    step: str
+    items_done: int
+    items_total: int
+    created_at: int
+    due_at: int | None
+    started_at: int | None
+    ended_at: int | None
+    execution_seconds: float
+    error: str | None
+    attempt: int
+    restarts: int
+    worker: str | None
+    result: Any = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Claimed:
+    """A job that this worker holds now. `token` is `ID:X`, the key of its lease."""
+
+    job_id: str
+    execution_id: str
+    function: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    job_type: str
+    user_id: str
+    queue: str
+    created: int
+    attempt: int
+    fence: int
+    failures: int
+    max_attempts: int
+    timeout_seconds: int | None
+    result_ttl: int
+    failure_ttl: int
+    serializer: str
+    decode_error: str | None = None
+
+    @property
+    def token(self) -> str:
+        return f"{self.job_id}:{self.execution_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """`error`: one line for people; `detail`: the traceback for stock tools. `permanent`: no further attempt."""
+
+    error: str
+    detail: str = ""
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Give the job back unfinished, at the head of its user's line; the attempt does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The execution of a cancelled job has ended."""
+
+
+Outcome = Completed | Failed | Released | Stopped
+
+# What became of an outcome: `ok` recorded now or before by this same execution; `cancelled` the job was cancelled
+# meanwhile and the slot is free now; `stale` the job is no longer this execution's, nothing was changed.
+Verdict = Literal["ok", "cancelled", "stale"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    token: str
+    fraction: float | None = None
+    step: str | None = None
+    done: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """`running`: executions it holds. `stock`: a worker of RQ's own."""
+
+    name: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    concurrency: int
+    running: int
+    rss_mb: int
+    heartbeat_age_seconds: float
+    stock: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """One atomic look: counts of retained jobs by state, limits in force, who is alive."""
+
+    counts: Mapping[State, int]
+    limit_total: int
+    limit_per_user: int
+    last_cleanup: int | None
+    workers: tuple[WorkerInfo, ...]
+    servers_rss_mb: int
+    redis_memory_mb: int
+    server_time: int
+
+
+class JobChange(NamedTuple):
+    """One job's change in an event. Same fields as in `Job`; `status_seq` tells a change of state from mere progress."""
+
+    job_id: str
+    seq: int
+    status_seq: int
+    state: State
+    progress: float
+    step: str
+    user_id: str
+    job_type: str

@@ -1,0 +1,147 @@
+"""Every Redis key and channel, first RQ's, then ours. No other module spells a key.
+
+Redis types stand behind each name; `design` of RQ's part: RQ 3.0.0's own modules. Lua builds the same names from the
+prefix in `lua/include/keys.lua`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STATES = ("pending", "scheduled", "running", "completed", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """`prefix` follows RQ's rule for RQ_KEY_PREFIX; put a hash tag into it (`{rq}`) for Redis Cluster."""
+
+    prefix: str = "rq"
+
+    def _rq(self, name: str) -> str:
+        return f"{self.prefix}:{name}"
+
+    def _own(self, name: str) -> str:
+        return f"{self.prefix}:x:{name}"
+
+    # RQ's keys
+
+    @property
+    def queues(self) -> str:
+        return self._rq("queues")  # set of full queue keys
+
+    def queue(self, name: str) -> str:
+        return self._rq(f"queue:{name}")  # list of admitted ids, head = next
+
+    def intermediate(self, name: str) -> str:
+        return self._rq(f"queue:{name}:intermediate")  # list, stock workers only
+
+    def job(self, job_id: str) -> str:
+        return self._rq(f"job:{job_id}")  # hash
+
+    def results(self, job_id: str) -> str:
+        return self._rq(f"results:{job_id}")  # stream, one entry per final outcome
+
+    def execution(self, job_id: str, execution_id: str) -> str:
+        return self._rq(f"execution:{job_id}:{execution_id}")  # hash, expires
+
+    def executions(self, job_id: str) -> str:
+        return self._rq(f"executions:{job_id}")  # zset of execution ids, expires
+
+    def wip(self, queue: str) -> str:
+        return self._rq(f"wip:{queue}")  # zset of `ID:X`, score = unix second of RQ's own abandonment
+
+    def finished(self, queue: str) -> str:
+        return self._rq(f"finished:{queue}")  # zset, score = expiry
+
+    def failed(self, queue: str) -> str:
+        return self._rq(f"failed:{queue}")  # zset, score = expiry
+
+    def scheduled(self, queue: str) -> str:
+        return self._rq(f"scheduled:{queue}")  # zset, score = due time
+
+    def deferred(self, queue: str) -> str:
+        return self._rq(f"deferred:{queue}")  # zset, score = time it was added
+
+    def canceled(self, queue: str) -> str:
+        return self._rq(f"canceled:{queue}")  # zset, score = time of the cancel
+
+    @property
+    def suspended(self) -> str:
+        return self._rq("suspended")  # string, present = workers take nothing new
+
+    @property
+    def workers(self) -> str:
+        return self._rq("workers")  # set of full worker keys
+
+    def workers_of(self, queue: str) -> str:
+        return self._rq(f"workers:{queue}")  # set of full worker keys
+
+    def worker(self, name: str) -> str:
+        return self._rq(f"worker:{name}")  # hash, expires
+
+    def worker_executions(self, name: str) -> str:
+        return self._rq(f"worker:{name}:executions")  # set of `ID:X`, expires
+
+    def worker_channel(self, name: str) -> str:
+        return self._rq(f"pubsub:{name}")  # channel of JSON commands
+
+    @property
+    def limiters(self) -> str:
+        return self._rq("rl-keys")  # set of limiter names in use
+
+    def limiter(self, name: str) -> str:
+        return self._rq(f"rl:{name}")  # hash: concurrency
+
+    def limiter_allowed(self, name: str) -> str:
+        return self._rq(f"rl:{name}:allowed")  # zset of ids queued or running
+
+    def limiter_waiting(self, name: str) -> str:
+        return self._rq(f"rl:{name}:rate_limited")  # zset, score = band and time: the user's own order
+
+    # Our keys
+
+    @property
+    def meta(self) -> str:
+        return self._own("meta")  # hash: n (event counter), clock, tick, run_id, rescue_after, last_cleanup
+
+    @property
+    def limits(self) -> str:
+        return self._own("limits")  # hash: total, per_user, and the same with `_set` when set through the API
+
+    @property
+    def leases(self) -> str:
+        return self._own("leases")  # zset of `ID:X` of running jobs, score = deadline in microseconds
+
+    @property
+    def stopping(self) -> str:
+        return self._own("stopping")  # zset of `ID:X` cancelled but not yet stopped, score as in leases
+
+    def live(self, user: str) -> str:
+        return self._own(f"live:{user}")  # set of `ID:X` that hold a slot of this user
+
+    def parked(self, user: str) -> str:
+        return self._own(f"parked:{user}")  # zset of admitted ids that may not run now, score = when parked
+
+    def state(self, state: str) -> str:
+        return self._own(f"state:{state}")  # zset of ids, score = created, in microseconds
+
+    def user_jobs(self, user: str) -> str:
+        return self._own(f"user:{user}")  # zset of all ids of a user, score = created, in microseconds
+
+    def worker_data(self, name: str) -> str:
+        return self._own(f"worker:{name}")  # hash: last claim of each lane, concurrency, memory; expires
+
+    @property
+    def servers(self) -> str:
+        return self._own("servers")  # zset of server names, score = last beat in microseconds
+
+    def server(self, name: str) -> str:
+        return self._own(f"server:{name}")  # hash: rss_mb, host, pid; expires
+
+    @property
+    def events(self) -> str:
+        return self._own("events")  # channel, see jobqueue.events
+
+    @property
+    def wake(self) -> str:
+        return self._own("wake")  # channel: a slot became free while jobs wait for one

@@ -1,0 +1,25 @@
+#!lua flags=allow-oom
+-- Gives up to `want` waiting jobs to a worker, within the global and the users' limits.
+-- Result: { reason, now, {}, jobs }, each job as `described` in include/claim_jobs.lua.
+-- Errors: UNKNOWN_WORKER, CLAIM_SUPERSEDED. Emits: running.
+local prefix = ARGV[1]
+local worker = ARGV[2]
+local lane = ARGV[3]
+local number = tonumber(ARGV[4])
+local queues = ARGV[5]
+local want = tonumber(ARGV[6])
+local execution_prefix = ARGV[7]
+local lease = tonumber(ARGV[8])
+-- include: base
+-- include: events
+-- include: limits
+-- include: admission
+-- include: record
+-- include: adopt
+-- include: claim_jobs
+
+local seen, refusal = check_claim(worker, lane, number)
+if refusal then return refusal end
+local reason, jobs = claim_jobs(worker, lane, number, seen, queues, want, execution_prefix, lease)
+publish()
+return { reason, int(now), {}, jobs }

@@ -1,0 +1,130 @@
+#!lua
+-- Accepts a batch of jobs that share queue, time limit, attempts and retention.
+-- Refused as a whole by Redis itself when memory is full; an id that exists is answered, never overwritten.
+-- Items: job_id user job_type data description priority due digest
+-- Result: one of {`created`|`exists`|`conflict`, state} an item. Emits: pending, scheduled.
+local prefix = ARGV[1]
+local queue = ARGV[2]
+local timeout = ARGV[3]
+local max_attempts = ARGV[4]
+local max_lost_attempts = ARGV[5]
+local result_ttl = ARGV[6]
+local failure_ttl = ARGV[7]
+-- include: base
+-- include: events
+-- include: limits
+-- include: admission
+-- include: record
+-- include: adopt
+
+local SIZE = 8
+local answers = {}
+local fresh = {}
+local digests = {}
+
+local function known(id, digest)
+  if digests[id] then return digests[id], 'pending' end
+  local f = fields(id, { 'status', 'x_digest', 'x_retry' })
+  if f.status then return f.x_digest or '', state_of(f) end
+  return nil
+end
+
+for i = ITEMS, #ARGV, SIZE do
+  local id, digest = ARGV[i], ARGV[i + 7]
+  local other, state = known(id, digest)
+  if other then
+    answers[#answers + 1] = { other == digest and 'exists' or 'conflict', state }
+  else
+    digests[id] = digest
+    answers[#answers + 1] = { 'created', '' }
+    fresh[#fresh + 1] = { at = i, answer = answers[#answers] }
+  end
+end
+if #fresh == 0 then return answers end
+
+-- The types of the keys that all jobs share, before the first write.
+call('LLEN', queue_key(queue))
+call('ZCARD', P .. ':scheduled:' .. queue)
+call('SCARD', P .. ':queues')
+local pending, scheduled, users, limiters = {}, {}, {}, {}
+for _, entry in ipairs(fresh) do
+  local limiter = 'user:' .. ARGV[entry.at + 1]
+  if not limiters[limiter] then
+    limiters[limiter] = {
+      places = call('ZCARD', waiting_key(limiter)) == 0 and PER_USER - call('ZCARD', allowed_key(limiter)) or 0,
+      allowed = {}, waiting = {},
+    }
+    call('ZCARD', X .. 'user:' .. ARGV[entry.at + 1])
+  end
+end
+
+local created_at = iso(now)
+local first = unique_times(#fresh)
+
+local function admit(id, limiter, priority, created)
+  local room = limiters[limiter]
+  if room.places > 0 then
+    room.places = room.places - 1
+    append(room, 'allowed', clock[1], id)
+    push(queue, id)
+    return 'queued'
+  end
+  append(room, 'waiting', wait_score(priority, created), id)
+  return 'rate_limited'
+end
+
+local function optional(list, name, value, default)
+  if value ~= default then
+    list[#list + 1] = name
+    list[#list + 1] = value
+  end
+end
+
+local function store(entry, created)
+  local i = entry.at
+  local id, user, job_type, priority, due = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5], tonumber(ARGV[i + 6])
+  local limiter = 'user:' .. user
+  local later = due > now
+  local status = later and 'scheduled' or admit(id, limiter, priority, created)
+  local state = later and 'scheduled' or 'pending'
+  local extra = {}
+  if status == 'queued' then extra = { 'enqueued_at', created_at } end
+  optional(extra, 'x_priority', priority, 'normal')
+  optional(extra, 'x_max_attempts', max_attempts, '1')
+  optional(extra, 'x_max_lost', max_lost_attempts, '3')
+  if later then optional(extra, 'x_due', int(due), '') end
+  call('HSET', job_key(id), 'status', status, 'data', ARGV[i + 3], 'origin', queue, 'description', ARGV[i + 4],
+    'timeout', timeout, 'created_at', created_at, 'result_ttl', result_ttl, 'failure_ttl', failure_ttl,
+    'rate_limit_key', limiter, 'rate_limit_concurrency', PER_USER, 'x_v', '1', 'x_type', job_type, 'x_user', user,
+    'x_created', int(created), 'x_status', status, 'x_seq', seq(), 'x_status_seq', seq(), 'x_digest', ARGV[i + 7],
+    unpack(extra))
+  append(users, user, created, id)
+  if later then
+    call('ZADD', P .. ':scheduled:' .. queue, due / 1000000, id)
+    append(scheduled, 1, created, id)
+  else
+    append(pending, 1, created, id)
+  end
+  entry.answer[2] = state
+  changed(id, state, seq(), 0, '', user, job_type)
+end
+
+for n, entry in ipairs(fresh) do store(entry, first + n - 1) end
+
+call('SADD', P .. ':queues', queue_key(queue))
+for user, entries in pairs(users) do many('ZADD', X .. 'user:' .. user, entries) end
+for _, entries in pairs(pending) do many('ZADD', state_key('pending'), entries) end
+for _, entries in pairs(scheduled) do many('ZADD', state_key('scheduled'), entries) end
+for limiter, room in pairs(limiters) do
+  if #room.allowed + #room.waiting > 0 then
+    call('SADD', P .. ':rl-keys', limiter)
+    call('HSET', P .. ':rl:' .. limiter, 'concurrency', PER_USER)
+    many('ZADD', allowed_key(limiter), room.allowed)
+    many('ZADD', waiting_key(limiter), room.waiting)
+    if #room.waiting > 0 then promote(limiter) end
+  end
+end
+flush_pushed()
+mark_queued()
+publish()
+return answers

@@ -1,0 +1,87 @@
+#!lua flags=allow-oom
+-- Takes back what lost workers held: at most `batch` expired leases a call. A job goes back to wait, or fails when it
+-- has lost too many workers; a cancelled one only gives its slot back.
+-- Nobody is rescued for one lease after the server was restarted or the clock jumped: living workers renew first.
+-- Result: { requeued, failed, stopped, more }. Emits: pending, failed.
+local prefix = ARGV[1]
+local interval = tonumber(ARGV[2])
+local lease = tonumber(ARGV[3])
+local batch = tonumber(ARGV[4])
+-- include: base
+-- include: events
+-- include: limits
+-- include: admission
+-- include: slots
+-- include: record
+-- include: requeue
+-- include: outcome
+-- include: wake
+-- include: throttle
+-- include: finish_jobs
+
+local RESCUE_FIELDS = { 'status', 'origin', 'x_user', 'rate_limit_key', 'x_created', 'x_type', 'x_losses', 'x_max_lost',
+  'x_fence', 'x_progress', 'failure_ttl', 'worker_name', 'x_records' }
+
+local function holds_back()
+  local last = tonumber(call('HGET', META, 'rescue_tick') or now)
+  local run_id = string.match(call('INFO', 'server'), 'run_id:(%w+)')
+  local known = call('HGET', META, 'run_id')
+  if run_id ~= known or now - last > lease or last - now > 1000000 then
+    call('HSET', META, 'run_id', run_id, 'rescue_after', int(now + lease))
+  end
+  call('HSET', META, 'rescue_tick', int(now))
+  local after = tonumber(call('HGET', META, 'rescue_after') or 0)
+  return now < after and after - now <= lease
+end
+
+local function split(token)
+  local id, execution = string.match(token, '^(.*):([^:]*)$')
+  return id, execution
+end
+
+local counts = { requeued = 0, failed = 0, stopped = 0 }
+
+local function rescue(token)
+  local id, execution = split(token)
+  local f = fields(id, RESCUE_FIELDS)
+  if not f.x_user then return purge_token(token, id) end
+  free_slot(id, token, f)
+  if f.x_records then forget_records(f.worker_name, id, execution) end
+  if f.status == 'canceled' or f.status == 'stopped' then
+    counts.stopped = counts.stopped + 1
+    return settle_foreign_cancel(id, f)
+  end
+  local losses = tonumber(f.x_losses or 0) + 1
+  local most = tonumber(f.x_max_lost or 3)
+  if losses < most then
+    counts.requeued = counts.requeued + 1
+    requeue(id, f, 0, { 'x_losses', losses, 'x_exec', '' })
+  else
+    counts.failed = counts.failed + 1
+    local error = 'WorkerLost: the worker was lost in ' .. losses .. ' of ' .. most .. ' attempts'
+    fail(id, f, f.worker_name or '', execution, seconds(f.x_fence or now), error, '', { 'x_losses', losses, 'x_exec', '' })
+  end
+end
+
+if too_soon('rescue_throttle', interval) or holds_back() then return { 0, 0, 0, 0 } end
+local before = running_now()
+local expired = call('ZRANGEBYSCORE', LEASES, '-inf', int(now), 'LIMIT', 0, batch)
+local ended = call('ZRANGEBYSCORE', STOPPING, '-inf', int(now), 'LIMIT', 0, batch)
+for _, token in ipairs(expired) do rescue(token) end
+for _, token in ipairs(ended) do
+  local id = split(token)
+  local f = fields(id, { 'origin', 'x_user', 'rate_limit_key', 'x_status' })
+  if f.x_user then
+    free_slot(id, token, f, true)
+    call('HDEL', job_key(id), 'x_stopping')
+    counts.stopped = counts.stopped + 1
+  else
+    purge_token(token, id)
+  end
+end
+give_back()
+flush_pushed()
+mark_queued()
+wake_waiting(before)
+publish()
+return { counts.requeued, counts.failed, counts.stopped, (#expired == batch or #ended == batch) and 1 or 0 }

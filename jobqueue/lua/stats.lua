@@ -1,0 +1,37 @@
+#!lua flags=allow-oom
+-- One look at everything: counts by state, limits, workers, servers. Cost grows with the number of workers only.
+-- Result: { counts, total, per_user, last_cleanup, now, workers, servers_rss_mb, redis_memory_bytes };
+-- a worker: { name, host, pid, queues, concurrency, running, rss_mb, beat in microseconds or '' for a stock worker }.
+local prefix = ARGV[1]
+-- include: base
+-- include: limits
+
+local function workers()
+  local found = {}
+  local offset = #(P .. ':worker:') + 1
+  for _, key in ipairs(call('SMEMBERS', P .. ':workers')) do
+    local name = string.sub(key, offset)
+    local w = call('HMGET', key, 'hostname', 'pid', 'queues', 'death')
+    if w[1] and not w[4] then
+      local own = call('HMGET', X .. 'worker:' .. name, 'concurrency', 'rss_mb', 'beat')
+      found[#found + 1] = { name, w[1], w[2] or '0', w[3] or '', own[1] or '1', call('SCARD', key .. ':executions'),
+        own[2] or '0', own[3] or '' }
+    end
+  end
+  return found
+end
+
+local function servers_rss()
+  local sum = 0
+  for _, name in ipairs(call('ZRANGEBYSCORE', X .. 'servers', int(now - 15000000), '+inf')) do
+    sum = sum + tonumber(call('HGET', X .. 'server:' .. name, 'rss_mb') or 0)
+  end
+  return sum
+end
+
+local counts = {}
+for i, state in ipairs({ 'pending', 'scheduled', 'running', 'completed', 'failed', 'cancelled' }) do
+  counts[i] = call('ZCARD', state_key(state))
+end
+local memory = string.match(call('INFO', 'memory'), 'used_memory:(%d+)') or '0'
+return { counts, TOTAL, PER_USER, call('HGET', META, 'last_cleanup') or '', int(now), workers(), servers_rss(), memory }

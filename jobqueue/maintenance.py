@@ -1,0 +1,64 @@
+"""Background duties, each one bounded and safe in any number of servers and workers at once: the scripts throttle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from jobqueue.namespace import Namespace
+
+BATCH: Final = 100
+SILENCE_US: Final = 300_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TickReport:
+    """What one tick did; `more` = there is work left, tick again at once."""
+
+    rescued: int
+    failed: int
+    promoted: int
+    adopted: int
+    more: bool
+
+
+class Maintenance:
+    """`interval_us`: the least time between two ticks that act, over all processes."""
+
+    def __init__(self, namespace: Namespace, *, lease_us: int, interval_us: int) -> None:
+        self._namespace = namespace
+        self._lease_us = lease_us
+        self._interval_us = interval_us
+        self._more = False
+        self._cursor = "0"
+
+    async def tick(self) -> TickReport:
+        """Rescue expired leases, move due jobs into their lines, let stock jobs join the index."""
+        # A bit less than the interval, so that tickers in step do not skip every other beat.
+        interval = 0 if self._more else self._interval_us * 9 // 10
+        rescued, failed, _, more_leases = await self._namespace.run(
+            "rescue", {"interval": interval, "lease": self._lease_us, "batch": BATCH}
+        )
+        promoted, more_due = await self._namespace.run("promote_due", {"interval": interval, "batch": 5 * BATCH})
+        adopted, cursor = await self._namespace.run(
+            "sweep", {"interval": self._interval_us * 9 // 10, "cursor": self._cursor, "batch": BATCH // 2}
+        )
+        self._cursor = cursor.decode()
+        self._more = bool(more_leases or more_due)
+        return TickReport(rescued, failed, promoted, adopted, self._more)
+
+    async def check_workers(self) -> int:
+        """Remove the registrations of workers silent for five minutes; the number removed."""
+        keys = self._namespace.keys
+        removed = 0
+        offset = len(keys.worker(""))
+        for key in await self._namespace.link.call("SMEMBERS", keys.workers):
+            removed += await self._namespace.run(
+                "remove_worker", {"worker": key.decode()[offset:], "silence": SILENCE_US}
+            )
+        return removed
+
+    async def remove(self, jobs: list[tuple[str, int]]) -> list[bool]:
+        """Delete ended jobs with all their keys: pairs of id and the `seq` at which they were seen."""
+        items = [value for pair in jobs for value in pair]
+        return [bool(gone) for gone in await self._namespace.run("remove", {}, items)]

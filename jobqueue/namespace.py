@@ -1,0 +1,54 @@
+"""A prefix on one Redis and the way to call scripts there. Every role of the library stands on this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from jobqueue import scripts
+from jobqueue.errors import (
+    ClaimSuperseded,
+    JobNotFound,
+    QueueError,
+    ScriptError,
+    UnknownWorker,
+    WrongState,
+)
+from jobqueue.keys import Keys
+from jobqueue.link import Argument, Link
+
+
+class Namespace:
+    def __init__(self, link: Link, keys: Keys) -> None:
+        self.link = link
+        self.keys = keys
+
+    async def run(self, name: str, given: Mapping[str, Argument], items: Sequence[Argument] = ()) -> Any:
+        """Call the script `name` with its arguments by name; `items` is flat, one value after the other."""
+        script = scripts.load(name)
+        argv = script.argv(self.keys.prefix, given, items)
+        try:
+            try:
+                return await self.link.call("EVALSHA", script.sha, 1, self.keys.meta, *argv)
+            except NoScriptError:
+                # The call was refused before it began, so sending it again cannot do anything twice.
+                await self.link.call("SCRIPT", "LOAD", script.text)
+                return await self.link.call("EVALSHA", script.sha, 1, self.keys.meta, *argv)
+        except ResponseError as error:
+            raise explain(error) from error
+
+
+def explain(error: ResponseError) -> QueueError:
+    """The exception for an error reply of our scripts: its first word is the code."""
+    code, _, rest = str(error).partition(" ")
+    if code == "NOT_FOUND":
+        return JobNotFound(rest)
+    if code == "WRONG_STATE":
+        return WrongState(rest)
+    if code == "UNKNOWN_WORKER":
+        return UnknownWorker(rest)
+    if code == "CLAIM_SUPERSEDED":
+        return ClaimSuperseded(rest)
+    return ScriptError(str(error))

@@ -1,0 +1,53 @@
+"""Who is alive: registration and heartbeat of servers, registration of workers, limits as configured."""
+
+from __future__ import annotations
+
+import platform
+
+from jobqueue.namespace import Namespace
+
+VERSION = "0.1.0"
+
+
+class Presence:
+    def __init__(self, namespace: Namespace, name: str) -> None:
+        self._namespace = namespace
+        self._name = name
+
+    async def beat_server(self, *, host: str, pid: int, rss_mb: int) -> None:
+        """`rss_mb`: resident memory of the server with its children."""
+        await self._namespace.run("beat_server", {"server": self._name, "host": host, "pid": pid, "rss_mb": rss_mb})
+
+    async def remove_server(self) -> None:
+        await self._namespace.run("remove_server", {"server": self._name})
+
+    async def register_worker(self, *, queues: tuple[str, ...], host: str, pid: int, concurrency: int) -> None:
+        given = {
+            "worker": self._name,
+            "queues": ",".join(queues),
+            "host": host,
+            "pid": pid,
+            "concurrency": concurrency,
+            "version": VERSION,
+            "python_version": platform.python_version(),
+        }
+        await self._namespace.run("register_worker", given)
+
+    async def remove_worker(self) -> None:
+        await self._namespace.run("remove_worker", {"worker": self._name, "silence": 0})
+
+    async def configure_limits(self, *, total: int, per_user: int) -> tuple[int, int]:
+        """Write the limits of this process's configuration; answers those in force."""
+        given = {"kind": "configured", "total": total, "per_user": per_user}
+        total, per_user = await self._namespace.run("set_limits", given)
+        return total, per_user
+
+    async def set_limits(self, *, total: int, per_user: int) -> tuple[int, int]:
+        """Limits that stay, whatever is configured, until `reset_limits`."""
+        given = {"kind": "set", "total": total, "per_user": per_user}
+        total, per_user = await self._namespace.run("set_limits", given)
+        return total, per_user
+
+    async def reset_limits(self) -> tuple[int, int]:
+        total, per_user = await self._namespace.run("set_limits", {"kind": "reset", "total": 0, "per_user": 0})
+        return total, per_user

@@ -1,0 +1,113 @@
+"""The side that hands jobs in and changes its mind about them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from jobqueue import rq_format
+from jobqueue.errors import DuplicateJob
+from jobqueue.job import JOB_TYPE_FUNCTION, Enqueued, NewJob
+from jobqueue.link import Argument
+from jobqueue.namespace import Namespace
+from jobqueue.scripts import MOST_ITEMS
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """`changed` is False when the job was cancelled already."""
+
+    job_id: str
+    changed: bool
+
+
+class Producer:
+    """`cancelled_ttl`: seconds that the record of a cancelled job is kept."""
+
+    def __init__(self, namespace: Namespace, *, cancelled_ttl: int = 7200) -> None:
+        self._namespace = namespace
+        self._cancelled_ttl = cancelled_ttl
+
+    async def enqueue(self, job: NewJob) -> Enqueued:
+        """Accept one job, durably when this returns. The same id with the same content is answered, not repeated.
+
+        Raises DuplicateJob, QueueFull, QueueUnavailable (then ask again with the same id).
+        """
+        answer = (await self.enqueue_many([job]))[0]
+        if isinstance(answer, DuplicateJob):
+            raise answer
+        return answer
+
+    async def enqueue_many(self, jobs: Sequence[NewJob]) -> list[Enqueued | DuplicateJob]:
+        """Accept many; one answer a job, in order. Jobs that share their options travel together."""
+        answers: list[Enqueued | DuplicateJob] = []
+        for _, group in groupby(jobs, _options):
+            alike = list(group)
+            for first in range(0, len(alike), MOST_ITEMS):
+                answers += await self._enqueue_alike(alike[first : first + MOST_ITEMS])
+        return answers
+
+    async def _enqueue_alike(self, jobs: Sequence[NewJob]) -> list[Enqueued | DuplicateJob]:
+        model = jobs[0]
+        items: list[Argument] = []
+        for job in jobs:
+            items += _item(job)
+        given: dict[str, Argument] = {
+            "queue": model.queue,
+            "timeout": model.timeout_seconds,
+            "max_attempts": model.max_attempts,
+            "max_lost_attempts": model.max_lost_attempts,
+            "result_ttl": model.result_ttl,
+            "failure_ttl": model.failure_ttl,
+        }
+        replies = await self._namespace.run("enqueue", given, items)
+        return [_answer(job, reply) for job, reply in zip(jobs, replies, strict=True)]
+
+    async def cancel(self, job_id: str) -> Cancelled:
+        """Raises JobNotFound, WrongState (it has ended)."""
+        changed = await self._namespace.run("cancel", {"id": job_id, "retention": self._cancelled_ttl})
+        return Cancelled(job_id, bool(changed))
+
+    async def restart(
+        self, job_id: str, *, args: Sequence[Any] | None = None, function: str = JOB_TYPE_FUNCTION
+    ) -> None:
+        """Run a failed or cancelled job afresh. With `args` the stored call becomes `function(*args)`.
+
+        Raises JobNotFound, WrongState.
+        """
+        data = b"" if args is None else rq_format.encode_call(function, args, {})
+        await self._namespace.run("restart", {"id": job_id, "has_data": int(args is not None), "data": data})
+
+
+def _options(job: NewJob) -> tuple[Argument, ...]:
+    return (
+        job.queue,
+        job.timeout_seconds,
+        job.max_attempts,
+        job.max_lost_attempts,
+        job.result_ttl,
+        job.failure_ttl,
+    )
+
+
+def _item(job: NewJob) -> tuple[Argument, ...]:
+    data = rq_format.encode_call(job.function, job.args, job.kwargs)
+    due = job.due or 0
+    description = f"{job.job_type} of {job.user_id}" if job.job_type else f"{job.function}()"
+    return job.job_id, job.user_id, job.job_type, data, description, job.priority, due, _digest(job, data, due)
+
+
+def _digest(job: NewJob, data: bytes, due: int) -> bytes:
+    """Tells whether a submission under a known id is the same one. Not secret; collisions must only be unlikely."""
+    content = b"|".join((job.user_id.encode(), job.job_type.encode(), job.priority.encode(), str(due).encode(), data))
+    return hashlib.blake2b(content, digest_size=12).hexdigest().encode()
+
+
+def _answer(job: NewJob, reply: list[bytes]) -> Enqueued | DuplicateJob:
+    outcome, state = reply[0].decode(), reply[1].decode()
+    if outcome == "conflict":
+        return DuplicateJob(job.job_id)
+    return Enqueued(job.job_id, state, outcome == "created")  # type: ignore[arg-type]

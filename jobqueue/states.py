@@ -1,0 +1,59 @@
+"""The life of a job: states, RQ's words for them, and every transition there is.
+
+                     submit (due later)
+        ┌───────────────────────────────► scheduled ──┐
+        │                                     │ due   │
+      submit                                  ▼       │ cancel
+        └────────────────────────────────► pending ───┤
+                ▲      ▲        ▲             │ claim │
+        restart │      │ retry  │ release,    ▼       │
+                │      └────────┴─ rescue ─ running ──┤
+                │                             │       │
+                │                      finish │       │
+                │                  ┌──────────┤       │
+                │                  ▼          ▼       ▼
+                │              completed    failed  cancelled
+                └─────────────────────────────┴───────┘
+
+`TRANSITIONS` is the same drawing as data. The scripts implement it, the model test holds them to it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+State = Literal["pending", "scheduled", "running", "completed", "failed", "cancelled"]
+
+TERMINAL: Final[frozenset[State]] = frozenset({"completed", "failed", "cancelled"})
+RESTARTABLE: Final[frozenset[State]] = frozenset({"failed", "cancelled"})
+
+# RQ's status word -> ours. A job of ours that waits for its retry is `scheduled` in RQ's words and pending in ours.
+FROM_RQ: Final[dict[str, State]] = {
+    "created": "pending",
+    "queued": "pending",
+    "deferred": "pending",
+    "ready_to_enqueue": "pending",
+    "rate_limited": "pending",
+    "scheduled": "scheduled",
+    "started": "running",
+    "finished": "completed",
+    "failed": "failed",
+    "canceled": "cancelled",
+    "stopped": "cancelled",
+}
+
+# script or operation -> (from, to); None: no job yet, or no longer
+TRANSITIONS: Final[dict[str, frozenset[tuple[State | None, State | None]]]] = {
+    "enqueue": frozenset({(None, "pending"), (None, "scheduled")}),
+    "promote_due": frozenset({("scheduled", "pending"), ("pending", "pending")}),
+    "claim": frozenset({("pending", "running")}),
+    "extend": frozenset({("running", "running")}),
+    "progress": frozenset({("running", "running")}),
+    "finish": frozenset({("running", "completed"), ("running", "failed"), ("running", "pending")}),
+    "release": frozenset({("running", "pending")}),
+    "rescue": frozenset({("running", "pending"), ("running", "failed")}),
+    "cancel": frozenset({("pending", "cancelled"), ("scheduled", "cancelled"), ("running", "cancelled")}),
+    "stopped": frozenset({("cancelled", "cancelled")}),
+    "restart": frozenset({("failed", "pending"), ("cancelled", "pending")}),
+    "remove": frozenset({("completed", None), ("failed", None), ("cancelled", None)}),
+}

@@ -1,0 +1,53 @@
+"""`python -m worker [--config FILE]`: one worker process until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import Final
+
+from jobqueue.client import JobQueue
+from jobqueue.config import Settings, load_settings
+from jobqueue.errors import ConfigurationError
+from worker.worker import Worker, unique_name
+
+BAD_CONFIGURATION: Final = 78
+
+
+async def work(settings: Settings) -> int:
+    queue = await JobQueue.open(settings, name=unique_name())
+    try:
+        worker = Worker(queue, settings)
+        sys.stdout.write(f"Worker {queue.name} takes jobs from {', '.join(settings.worker.queues)}\n")
+        sys.stdout.flush()
+        return await worker.run()
+    finally:
+        await queue.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("--config", type=Path, help="default: config.toml in the working directory, if there is one")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        settings = load_settings(arguments.config)
+        return run(settings)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return BAD_CONFIGURATION
+
+
+def run(settings: Settings) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work(settings))
+    return uvloop.run(work(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

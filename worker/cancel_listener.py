@@ -1,0 +1,43 @@
+"""Hears commands for this worker: cancel one execution, look for work, shut down."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from jobqueue.signals import WorkerChannel
+from worker.slots import Slots
+
+log = logging.getLogger(__name__)
+
+
+class CancelListener:
+    def __init__(
+        self, channel: WorkerChannel, slots: Slots, *, offer: Callable[[], None], shut_down: Callable[[], None]
+    ) -> None:
+        self._channel = channel
+        self._slots = slots
+        self._offer = offer
+        self._shut_down = shut_down
+
+    async def run(self) -> None:
+        async for message in self._channel.messages():
+            self._obey(message)
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        command = message.get("command")
+        if command == "wake":
+            self._offer()
+        elif command == "cancel-execution":
+            self._cancel(f"{message.get('job_id')}:{message.get('execution_id')}")
+        elif command == "shutdown":
+            self._shut_down()
+        else:
+            log.info("command %r is not known", command)
+
+    def _cancel(self, token: str) -> None:
+        held = self._slots.held.get(token)
+        if held is not None and not held.cancelled:
+            held.cancelled = True
+            held.run.cancel()

@@ -1,0 +1,172 @@
+"""Claims jobs for free slots and reports what ended: two lanes, so that Redis and this process work at the same time.
+
+A lane has one call in flight. It sends as soon as there is something to say; while both lanes are under way, ended jobs
+gather, so batches grow with the load by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from typing import Final
+
+from jobqueue.client import JobQueue
+from jobqueue.config import Settings
+from jobqueue.consumer import Batch, Consumer, Ended, Lane, Shortage
+from jobqueue.errors import QueueError, UnknownWorker
+from jobqueue.signals import QueueWatch
+from worker.slots import Slots
+
+log = logging.getLogger(__name__)
+
+LANES: Final = 2
+MOST_PER_CALL: Final = 250
+REPEAT_SECONDS: Final = 0.5
+# Without any signal a worker looks again after this long: signals may be lost, jobs may not.
+LOOK_AGAIN_SECONDS: Final = 1.0
+PROGRESS_SECONDS: Final = 0.05
+MOST_NOTES: Final = 250
+
+
+class ClaimLoop:
+    def __init__(self, queue: JobQueue, settings: Settings, slots: Slots, lanes: int = LANES) -> None:
+        self._queue = queue
+        self._settings = settings
+        self._slots = slots
+        self._consumer = Consumer(queue.namespace, queue.name)
+        lease_us = int(settings.queue.lease_seconds * 1_000_000)
+        self._lanes = [
+            Lane(queue.namespace, queue.name, number, settings.worker.queues, lease_us)
+            for number in range(min(lanes, settings.worker.concurrency))
+        ]
+        self._share = max(1, -(-settings.worker.concurrency // len(self._lanes)))
+        self._wakes = [asyncio.Event() for _ in self._lanes]
+        self._hungry = asyncio.Event()
+        self._open_calls = 0
+        self._quiet = False
+        self._may_claim = True
+        self.last_answer = time.monotonic()
+        slots.on_ended = self.wake
+
+    def wake(self) -> None:
+        for event in self._wakes:
+            event.set()
+
+    def offer(self) -> None:
+        """There may be something to claim."""
+        self._may_claim = True
+        self.wake()
+
+    def be_quiet(self) -> None:
+        """Claim nothing more; ended jobs are still reported."""
+        self._quiet = True
+        self.wake()
+
+    @property
+    def open_calls(self) -> int:
+        """Calls whose answer has not come yet."""
+        return self._open_calls
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for lane, wake in zip(self._lanes, self._wakes, strict=True):
+                group.create_task(self._run_lane(lane, wake), name="claim-lane")
+            for name in self._settings.worker.queues:
+                group.create_task(self._watch(name), name=f"watch-{name}")
+            group.create_task(self._write_progress(), name="progress-writer")
+            group.create_task(self._look_again(), name="look-again")
+
+    async def _run_lane(self, lane: Lane, wake: asyncio.Event) -> None:
+        while True:
+            await wake.wait()
+            wake.clear()
+            ended = self._slots.take_ended(MOST_PER_CALL)
+            want = self._slots.reserve(min(self._share, MOST_PER_CALL)) if self._wants_jobs() else 0
+            if ended or want:
+                await self._advance(lane, ended, want)
+                # Jobs may have ended while the answer was on its way.
+                if self._slots.ended:
+                    wake.set()
+
+    def _wants_jobs(self) -> bool:
+        return self._may_claim and not self._quiet
+
+    async def _advance(self, lane: Lane, ended: list[Ended], want: int) -> None:
+        self._open_calls += 1
+        try:
+            if self._slots.notes:
+                await self._flush_notes()
+            sent_at = time.monotonic()
+            batch = await self._answer(lane, ended, want)
+        finally:
+            self._slots.unreserve(want)
+            self._open_calls -= 1
+        self.last_answer = time.monotonic()
+        for job in batch.jobs:
+            self._slots.start(job, sent_at)
+        self._learn(batch, want)
+
+    async def _answer(self, lane: Lane, ended: list[Ended], want: int) -> Batch:
+        call = lane.advance(ended, want)
+        while True:
+            try:
+                return await call
+            except UnknownWorker:
+                await self._register()
+            except QueueError as error:
+                log.warning("the queue does not answer, trying again: %s", error)
+                await asyncio.sleep(REPEAT_SECONDS * random.uniform(0.5, 1.5))
+            call = lane.repeat()
+
+    async def _register(self) -> None:
+        with contextlib.suppress(QueueError):
+            await self._queue.register_worker()
+
+    def _learn(self, batch: Batch, want: int) -> None:
+        if not want:
+            return
+        shortage: Shortage = batch.shortage
+        if shortage:
+            self._may_claim = False
+        if shortage == "empty":
+            self._hungry.set()
+        elif not shortage and self._slots.free > 0:
+            self.wake()
+
+    async def _watch(self, name: str) -> None:
+        watch = QueueWatch(self._queue.url, self._queue.namespace.keys, self._queue.name, name)
+        try:
+            while True:
+                await self._hungry.wait()
+                try:
+                    found = await watch.wait(5)
+                except QueueError:
+                    await asyncio.sleep(REPEAT_SECONDS * random.uniform(0.5, 1.5))
+                    continue
+                if found:
+                    self._hungry.clear()
+                    self.offer()
+        finally:
+            await watch.close()
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_SECONDS * random.uniform(0.8, 1.2))
+            if self._slots.free > 0:
+                self.offer()
+
+    async def _write_progress(self) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            if self._slots.notes:
+                with contextlib.suppress(QueueError):
+                    await self._flush_notes()
+
+    async def _flush_notes(self) -> None:
+        taken = dict(list(self._slots.notes.items())[:MOST_NOTES])
+        for token in taken:
+            del self._slots.notes[token]
+        await self._consumer.progress(list(taken.values()))

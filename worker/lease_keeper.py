@@ -1,0 +1,153 @@
+"""Keeps the leases of running jobs, from a thread with its own connection: a blocked event loop loses no lease.
+
+Trust window: a lease counts from the start of the call that secured it, on this machine's monotonic clock. When it could
+not be renewed until `margin` before its end, its job is frozen; when Redis says that it is lost, its job is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import psutil
+
+from jobqueue.consumer import Ended
+from jobqueue.errors import QueueError, QueueFull
+from jobqueue.job import Released
+from jobqueue.leases import CANCELLED, LOST, MOST_LEASES, Holding, LeaseRenewer
+from worker.slots import Held, Slots
+
+log = logging.getLogger(__name__)
+
+RECORD_AFTER_SECONDS: Final = 1.0
+STUCK_EXIT_CODE: Final = 70
+
+
+class LeaseKeeper:
+    """`on_unknown` is called in the loop when Redis has forgotten this worker."""
+
+    def __init__(
+        self,
+        renewer: LeaseRenewer,
+        slots: Slots,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        lease_seconds: float,
+        on_unknown: Callable[[], None],
+    ) -> None:
+        self._renewer = renewer
+        self._slots = slots
+        self._loop = loop
+        self._on_unknown = on_unknown
+        self._renew_every = lease_seconds / 3
+        self._trust = lease_seconds * 0.8
+        self._pause = min(1.0, lease_seconds / 10)
+        self._beat_at = 0.0
+        self._rss_mb = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Blocks until the thread has ended: at most one call's deadline."""
+        self._stop.set()
+        self._thread.join()
+        self._renewer.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pause):
+            held = self._slots.held.copy()
+            now = time.monotonic()
+            self._give_up_on_stuck(held, now)
+            due = [(token, h) for token, h in held.items() if self._is_due(h, now)]
+            if due or now - self._beat_at >= self._renew_every:
+                self._renew(due, busy=bool(held))
+            self._freeze_untrusted(held)
+
+    def _is_due(self, held: Held, now: float) -> bool:
+        if now - held.renewed_at >= self._renew_every:
+            return True
+        return not held.recorded and now - held.claimed_at >= RECORD_AFTER_SECONDS
+
+    def _renew(self, due: list[tuple[str, Held]], *, busy: bool) -> None:
+        for first in range(0, max(1, len(due)), MOST_LEASES):
+            part = [held for _, held in due[first : first + MOST_LEASES]]
+            started = time.monotonic()
+            age = [started - held.claimed_at >= RECORD_AFTER_SECONDS for held in part]
+            holdings = [
+                Holding(held.job.job_id, held.job.execution_id, records)
+                for held, records in zip(part, age, strict=True)
+            ]
+            try:
+                renewal = self._renewer.renew(holdings, state="busy" if busy else "idle", rss_mb=self._memory())
+            except QueueFull:
+                # Redis answers but cannot write or still loads: nobody else can take the jobs either.
+                for held in part:
+                    held.renewed_at = started
+                continue
+            except QueueError as error:
+                log.warning("leases could not be renewed: %s", error)
+                continue
+            self._beat_at = started
+            if not renewal.registered:
+                self._loop.call_soon_threadsafe(self._on_unknown)
+            for held, records, answer in zip(part, age, renewal.leases, strict=True):
+                self._learn(held, answer, started, records)
+
+    def _learn(self, held: Held, answer: int, started: float, records: bool) -> None:
+        if answer == LOST:
+            self._loop.call_soon_threadsafe(held.run.abandon)
+            return
+        held.renewed_at = started
+        held.recorded = records
+        if held.frozen:
+            held.frozen = False
+            self._loop.call_soon_threadsafe(held.run.thaw)
+        if answer == CANCELLED and not held.cancelled:
+            held.cancelled = True
+            self._loop.call_soon_threadsafe(held.run.cancel)
+
+    def _freeze_untrusted(self, all_held: dict[str, Held]) -> None:
+        now = time.monotonic()
+        for token, held in all_held.items():
+            if not held.frozen and now - held.renewed_at > self._trust and token in self._slots.held:
+                log.error("job %s is frozen: its lease could not be renewed", held.job.job_id)
+                held.frozen = True
+                self._loop.call_soon_threadsafe(held.run.freeze)
+
+    def _give_up_on_stuck(self, all_held: dict[str, Held], now: float) -> None:
+        """A job far past its end blocks the loop or ignores everything: the others go back, the process ends."""
+        stuck = [held for held in all_held.values() if now > held.hard_limit]
+        if not stuck:
+            return
+        log.critical("job %s does not end; this worker gives its other jobs back and exits", stuck[0].job.job_id)
+        others = [Ended(held.job, Released()) for held in all_held.values() if held not in stuck]
+        try:
+            self._renewer.give_back(others)
+        except QueueError as error:
+            log.error("the other jobs could not be given back: %s", error)
+        os._exit(STUCK_EXIT_CODE)
+
+    def _memory(self) -> int:
+        if time.monotonic() - self._beat_at >= self._renew_every or not self._rss_mb:
+            self._rss_mb = tree_rss_mb()
+        return self._rss_mb
+
+
+def tree_rss_mb() -> int:
+    """Resident megabytes of this process and its children."""
+    me = psutil.Process()
+    total = me.memory_info().rss
+    for child in me.children(recursive=True):
+        try:
+            total += child.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return int(total) // 1_000_000

@@ -1,0 +1,96 @@
+"""The executions that this worker holds: what runs, what has ended and waits to be reported, how many slots are free."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from jobqueue.config import Settings
+from jobqueue.consumer import Ended
+from jobqueue.job import Claimed, Outcome, Progress
+from worker.job_runner import JobRun
+
+# A job that outlives its time limit and its grace by this much is not extended any more.
+HARD_LIMIT_MARGIN: Final = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """Times are monotonic seconds. `renewed_at`: when the call that last secured the lease was sent."""
+
+    job: Claimed
+    run: JobRun
+    renewed_at: float
+    claimed_at: float
+    hard_limit: float
+    recorded: bool = False
+    frozen: bool = False
+    cancelled: bool = False
+
+
+class Slots:
+    """Owned by the event loop; `held` is also read by the lease keeper's thread, which takes a copy first."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._size = settings.worker.concurrency
+        self._reserved = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.held: dict[str, Held] = {}
+        self.ended: list[Ended] = []
+        self.notes: dict[str, tuple[Claimed, Progress]] = {}
+        self.on_ended: Callable[[], None] = lambda: None
+
+    @property
+    def free(self) -> int:
+        return self._size - len(self.held) - len(self.ended) - self._reserved
+
+    def reserve(self, most: int) -> int:
+        """Take up to `most` free slots for a claim under way; give them back with `unreserve`."""
+        count = max(0, min(most, self.free))
+        self._reserved += count
+        return count
+
+    def unreserve(self, count: int) -> None:
+        self._reserved -= count
+
+    def start(self, job: Claimed, renewed_at: float) -> None:
+        """Run a claimed job; when it has ended its outcome waits in `ended`."""
+        token = job.token
+        run = JobRun(job, self._settings, lambda note: self._note(token, job, note))
+        self.held[token] = Held(job, run, renewed_at, time.monotonic(), self._hard_limit(job))
+        task = asyncio.get_running_loop().create_task(self._run(token, job, run), name=f"job-{job.job_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, token: str, job: Claimed, run: JobRun) -> None:
+        outcome: Outcome | None = None
+        try:
+            outcome = await run.run()
+        finally:
+            del self.held[token]
+            if outcome is not None:
+                self.ended.append(Ended(job, outcome))
+            self.on_ended()
+
+    def _note(self, token: str, job: Claimed, note: Progress) -> None:
+        self.notes[token] = (job, note)
+
+    def _hard_limit(self, job: Claimed) -> float:
+        kind = self._settings.job_types.get(job.job_type)
+        grace = kind.cancel_grace_seconds if kind else 0.0
+        if job.timeout_seconds is None:
+            return float("inf")
+        return time.monotonic() + job.timeout_seconds + grace + HARD_LIMIT_MARGIN
+
+    def take_ended(self, most: int) -> list[Ended]:
+        taken, self.ended = self.ended[:most], self.ended[most:]
+        return taken
+
+    async def wait_all(self) -> None:
+        """Until no job runs any more."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))

@@ -1,0 +1,156 @@
+"""The worker's composition root: what runs, in which order it stops, and with which exit code.
+
+Stop order: claim nothing more, let jobs end within the grace, give back what is left (it does not count as an attempt),
+report, unregister. A second signal skips the grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+from typing import Final
+
+from jobqueue.client import JobQueue
+from jobqueue.config import Settings
+from jobqueue.errors import QueueError
+from jobqueue.leases import LeaseRenewer
+from jobqueue.signals import WorkerChannel
+from worker.cancel_listener import CancelListener
+from worker.claim_loop import ClaimLoop
+from worker.lease_keeper import STUCK_EXIT_CODE, LeaseKeeper
+from worker.slots import Slots
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS: Final = 10.0
+
+
+def unique_name() -> str:
+    """Unique per start: a container's pid and host name come back, this name does not."""
+    host = "".join(c if c.isalnum() or c in "-." else "-" for c in socket.gethostname())
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+class Worker:
+    def __init__(self, queue: JobQueue, settings: Settings) -> None:
+        self._queue = queue
+        self._settings = settings
+        self.slots = Slots(settings)
+        self.claim_loop = ClaimLoop(queue, settings, self.slots)
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._exit_code = 0
+        keys = queue.namespace.keys
+        self._listener = CancelListener(
+            WorkerChannel(queue.url, keys, queue.name),
+            self.slots,
+            offer=self.claim_loop.offer,
+            shut_down=self.stop,
+        )
+        self._keeper = LeaseKeeper(
+            LeaseRenewer(
+                queue.url,
+                keys,
+                queue.name,
+                lease_us=int(settings.queue.lease_seconds * 1_000_000),
+                timeout=min(2.0, settings.queue.lease_seconds / 4),
+            ),
+            self.slots,
+            asyncio.get_running_loop(),
+            lease_seconds=settings.queue.lease_seconds,
+            on_unknown=self._register_soon,
+        )
+        self._group: asyncio.TaskGroup | None = None
+
+    def stop(self) -> None:
+        """Once: finish what runs, within the grace. Twice: give it back now."""
+        if self._stopping.is_set():
+            self._hurry.set()
+        self._stopping.set()
+
+    async def run(self) -> int:
+        """Work until `stop`; the process's exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
+        background = loop.create_task(self._background(), name="worker-background")
+        stopped = loop.create_task(self._stopping.wait(), name="wait-for-stop")
+        self._keeper.start()
+        await asyncio.wait({background, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if background.done():
+            await background
+        await self._drain()
+        stopped.cancel()
+        background.cancel()
+        await asyncio.gather(background, stopped, return_exceptions=True)
+        await asyncio.to_thread(self._keeper.stop)
+        with contextlib.suppress(QueueError):
+            await self._queue.presence.remove_worker()
+        return self._exit_code
+
+    async def _background(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            group.create_task(self._register(), name="register")
+            group.create_task(self.claim_loop.run(), name="claim-loop")
+            group.create_task(self._listener.run(), name="cancel-listener")
+            group.create_task(self._tick_always(), name="maintenance")
+            group.create_task(self._watch_for_stuck(), name="stuck-watch")
+
+    def _register_soon(self) -> None:
+        if self._group is not None and not self._stopping.is_set():
+            self._group.create_task(self._register(), name="register")
+
+    async def _register(self) -> None:
+        while True:
+            try:
+                await self._queue.register_worker()
+                self.claim_loop.offer()
+                return
+            except QueueError as error:
+                log.warning("waiting for the queue: %s", error)
+                await asyncio.sleep(0.5)
+
+    async def _tick_always(self) -> None:
+        """Rescue and due jobs also run here, so that a system without its server keeps working."""
+        while True:
+            more = False
+            with contextlib.suppress(QueueError):
+                more = (await self._queue.maintenance.tick()).more
+            await asyncio.sleep(0 if more else self._settings.worker.tick_seconds)
+
+    async def _watch_for_stuck(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            for held in list(self.slots.held.values()):
+                if held.run.stuck:
+                    log.critical("job %s ignores its cancellation; giving the others back", held.job.job_id)
+                    self._exit_code = STUCK_EXIT_CODE
+                    self._hurry.set()
+                    self._stopping.set()
+
+    async def _drain(self) -> None:
+        self.claim_loop.be_quiet()
+        grace = self._settings.worker.shutdown_grace_seconds
+        ended = asyncio.get_running_loop().create_task(self.slots.wait_all(), name="wait-for-jobs")
+        hurry = asyncio.get_running_loop().create_task(self._hurry.wait(), name="wait-for-hurry")
+        await asyncio.wait({ended, hurry}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        for held in list(self.slots.held.values()):
+            held.run.release()
+        await asyncio.wait({ended}, timeout=REPORT_SECONDS)
+        ended.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REPORT_SECONDS):
+                await self._report()
+
+    async def _report(self) -> None:
+        """Until every outcome is in Redis; jobs that cannot be stopped keep their lease until it ends."""
+        while self.slots.ended or self.claim_loop.open_calls:
+            self.claim_loop.wake()
+            await asyncio.sleep(0.02)
