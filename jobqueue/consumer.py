@@ -12,6 +12,7 @@ from jobqueue.errors import QueueUnavailable
 from jobqueue.job import Claimed, Completed, Failed, Outcome, Progress, Released, Verdict
 from jobqueue.link import Argument
 from jobqueue.namespace import Namespace
+from jobqueue.record import parse_core
 
 # Why a claim brought less than was wanted: '' it did not.
 Shortage = Literal["", "empty", "limit", "suspended"]
@@ -129,31 +130,30 @@ def encode_outcome(job: Claimed, outcome: Outcome) -> tuple[Argument, ...]:
 
 
 def decode_claimed(row: list[Any]) -> Claimed:
-    job_id, execution, data, user, job_type, queue, created, attempt, fence, failures, most, timeout, ttl, failure_ttl = row
+    """`row`: id, execution, core, attempt, fence, failures, data."""
+    job_id, execution, packed, attempt, fence, failures, data = row
+    core = parse_core(packed.decode())
     problem = None
     try:
         call = rq_format.decode_call(data)
     except rq_format.DecodeError as error:
         call = rq_format.Call("", [], {}, "json")
         problem = str(error)
-    limit = int(timeout) if timeout else 180
     return Claimed(
         job_id=job_id.decode(),
         execution_id=execution.decode(),
         function=call.function,
         args=call.args,
         kwargs=call.kwargs,
-        job_type=job_type.decode(),
-        user_id=user.decode(),
-        queue=queue.decode(),
-        created=int(created),
+        job_type=core.job_type,
+        user_id=core.user,
+        queue=core.queue,
+        created=core.created,
         attempt=int(attempt),
         fence=int(fence),
         failures=int(failures),
-        max_attempts=int(most),
-        timeout_seconds=limit if limit > 0 else None,
-        result_ttl=int(ttl),
-        failure_ttl=int(failure_ttl),
+        max_attempts=core.max_attempts,
+        timeout_seconds=core.timeout if core.timeout > 0 else None,
         serializer=call.serializer,
         decode_error=problem,
     )

@@ -13,8 +13,9 @@ from typing import Any
 
 import redis
 
+from jobqueue import record
 from jobqueue.keys import STATES, Keys
-from jobqueue.states import FROM_RQ, TERMINAL
+from jobqueue.states import TERMINAL
 
 _REGISTRY = {
     "finished": "finished",
@@ -69,9 +70,9 @@ def _read(client: redis.Redis, keys: Keys) -> _Picture:
         job_id = key.removeprefix(keys.job(""))
         if ":" in job_id or client.type(key) != b"hash":
             continue
-        record = {k.decode(): v.decode("utf-8", "replace") for k, v in client.hgetall(key).items()}
-        if "x_v" in record:
-            p.jobs[job_id] = record
+        f = {k.decode(): v.decode("utf-8", "replace") for k, v in client.hgetall(key).items()}
+        if "x_v" in f:
+            p.jobs[job_id] = f
             p.ttls[job_id] = client.ttl(key)
     for state in STATES:
         p.states[state] = _text(client.zrange(keys.state(state), 0, -1))
@@ -96,24 +97,19 @@ def _read(client: redis.Redis, keys: Keys) -> _Picture:
     return p
 
 
-def _state(record: dict[str, str]) -> str:
-    state = FROM_RQ.get(record["status"], "unknown")
-    return "pending" if state == "scheduled" and "x_retry" in record else state
-
-
 def _index(p: _Picture) -> Iterator[str]:
-    for job_id, record in p.jobs.items():
+    for job_id, f in p.jobs.items():
         found = [state for state in STATES if job_id in p.states[state]]
-        if found != [_state(record)]:
-            yield f"job {job_id} is {record['status']} but in the index as {found}"
+        if found != [record.state_of(f)]:
+            yield f"job {job_id} is {f['status']} but in the index as {found}"
     for state in STATES:
         if state not in TERMINAL:
             for job_id in p.states[state] - p.jobs.keys():
                 yield f"index {state} holds {job_id}, which has no record"
 
 
-def _place_of(p: _Picture, job_id: str, record: dict[str, str]) -> list[str]:
-    places = ["list"] * p.lists[(record["origin"], job_id)]
+def _place_of(p: _Picture, job_id: str, f: dict[str, str]) -> list[str]:
+    places = ["list"] * p.lists[(f["origin"], job_id)]
     places += ["parked" for ids in p.parked.values() if job_id in ids]
     places += ["waiting" for ids in p.waiting.values() if job_id in ids]
     places += ["lease" for token in p.leases if token.rpartition(":")[0] == job_id]
@@ -124,12 +120,13 @@ _PLACES = {"queued": (["list"], ["parked"]), "rate_limited": (["waiting"],), "st
 
 
 def _places(p: _Picture) -> Iterator[str]:
-    for job_id, record in p.jobs.items():
-        places = _place_of(p, job_id, record)
-        if places not in _PLACES.get(record["status"], ([],)):
-            yield f"job {job_id} is {record['status']} and found at {places}"
-        if record["status"] == "started" and f"{job_id}:{record['x_exec']}" not in p.leases:
-            yield f"job {job_id} runs under another execution than {record['x_exec']}"
+    for job_id, f in p.jobs.items():
+        places = _place_of(p, job_id, f)
+        if places not in _PLACES.get(f["status"], ([],)):
+            yield f"job {job_id} is {f['status']} and found at {places}"
+        execution = record.read_run(f).execution_id
+        if f["status"] == "started" and f"{job_id}:{execution}" not in p.leases:
+            yield f"job {job_id} runs under another execution than {execution}"
     for user, ids in p.parked.items():
         for job_id in ids - p.jobs.keys():
             yield f"parked of {user} holds {job_id}, which has no record"
@@ -143,16 +140,18 @@ def _executions(p: _Picture) -> Iterator[str]:
     wip = Counter(token for members in p.wip.values() for token in members)
     for token in tokens:
         job_id, _, execution = token.rpartition(":")
-        record = p.jobs.get(job_id)
-        if record is None:
+        f = p.jobs.get(job_id)
+        if f is None:
             yield f"execution {token} has no record"
             continue
-        if live[token] != 1 or token not in p.live.get(record["x_user"], ()):
-            yield f"execution {token} holds {live[token]} slots, not one of {record['x_user']}"
+        user = record.read_core(f).user
+        if live[token] != 1 or token not in p.live.get(user, ()):
+            yield f"execution {token} holds {live[token]} slots, not one of {user}"
         if wip[token] != 1:
             yield f"execution {token} is {wip[token]} times in RQ's registry"
-        if token in p.stopping and record.get("x_stopping") != execution:
-            yield f"execution {token} stops, but its record says {record.get('x_stopping')}"
+        stopping = record.read_run(f).stopping
+        if token in p.stopping and stopping != execution:
+            yield f"execution {token} stops, but its record says {stopping}"
     for token in (live.keys() | wip.keys()) - tokens:
         if token.rpartition(":")[0] in p.jobs:
             yield f"execution {token} holds a slot without a lease"
@@ -169,30 +168,32 @@ def _limiters(p: _Picture) -> Iterator[str]:
                 yield f"limiter {name} keeps a place for {job_id}, which is {p.jobs[job_id]['status']}"
         for job_id in ids - p.jobs.keys():
             yield f"limiter {name} keeps a place for {job_id}, which has no record"
-    for job_id, record in p.jobs.items():
-        name = record.get("rate_limit_key")
-        if name and record["status"] in ("queued", "started") and job_id not in p.allowed.get(name, ()):
-            yield f"job {job_id} is {record['status']} without a place in limiter {name}"
+    for job_id, f in p.jobs.items():
+        name = f.get("rate_limit_key")
+        if name and f["status"] in ("queued", "started") and job_id not in p.allowed.get(name, ()):
+            yield f"job {job_id} is {f['status']} without a place in limiter {name}"
 
 
 def _records(p: _Picture) -> Iterator[str]:
-    for job_id, record in p.jobs.items():
-        if not int(record["x_status_seq"]) <= int(record["x_seq"]) <= p.counter:
-            yield f"job {job_id}: seq {record['x_seq']}, status_seq {record['x_status_seq']}, counter {p.counter}"
-        if _state(record) not in TERMINAL and p.ttls[job_id] >= 0 and "ttl" not in record:
-            yield f"job {job_id} is {record['status']} and would expire in {p.ttls[job_id]} s"
-        if _state(record) in TERMINAL and p.ttls[job_id] < 0 and "x_type" in record:
-            yield f"job {job_id} is {record['status']} and would stay for ever"
-        if record["status"] != record["x_status"]:
-            yield f"job {job_id} is {record['status']}, we last wrote {record['x_status']}"
+    for job_id, f in p.jobs.items():
+        mark = record.read_mark(f)
+        if not mark.status_seq <= mark.seq <= p.counter:
+            yield f"job {job_id}: seq {mark.seq}, status_seq {mark.status_seq}, counter {p.counter}"
+        if record.state_of(f) not in TERMINAL and p.ttls[job_id] >= 0 and "ttl" not in f:
+            yield f"job {job_id} is {f['status']} and would expire in {p.ttls[job_id]} s"
+        if record.state_of(f) in TERMINAL and p.ttls[job_id] < 0 and "x_digest" in f:
+            yield f"job {job_id} is {f['status']} and would stay for ever"
+        if f["status"] != mark.status and {f["status"], mark.status} != {"queued", "rate_limited"}:
+            yield f"job {job_id} is {f['status']}, we last wrote {mark.status}"
 
 
 def _registries(client: redis.Redis, p: _Picture) -> Iterator[str]:
-    for job_id, record in p.jobs.items():
-        if client.zscore(p.keys.user_jobs(record["x_user"]), job_id) is None:
-            yield f"job {job_id} is not among the jobs of {record['x_user']}"
-        expected = _REGISTRY.get(record["status"])
+    for job_id, f in p.jobs.items():
+        user = record.read_core(f).user
+        if client.zscore(p.keys.user_jobs(user), job_id) is None:
+            yield f"job {job_id} is not among the jobs of {user}"
+        expected = _REGISTRY.get(f["status"])
         for registry in set(_REGISTRY.values()):
-            there = client.zscore(getattr(p.keys, registry)(record["origin"]), job_id) is not None
+            there = client.zscore(getattr(p.keys, registry)(f["origin"]), job_id) is not None
             if there != (registry == expected):
-                yield f"job {job_id} is {record['status']}; in RQ's registry {registry}: {there}"
+                yield f"job {job_id} is {f['status']}; in RQ's registry {registry}: {there}"

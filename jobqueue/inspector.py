@@ -9,17 +9,16 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-from jobqueue import rq_format
+from jobqueue import record, rq_format
 from jobqueue.errors import JobNotFound
-from jobqueue.job import DEFAULT_USER, Job, Priority, Stats, WorkerInfo
+from jobqueue.job import Job, Stats, WorkerInfo
 from jobqueue.keys import STATES
 from jobqueue.namespace import Namespace, explain
-from jobqueue.states import FROM_RQ, State
+from jobqueue.states import State
 
 _FIELDS: Final = (
-    "status", "origin", "created_at", "started_at", "ended_at", "worker_name", "rate_limit_key", "description",
-    "x_type", "x_user", "x_seq", "x_status_seq", "x_priority", "x_progress", "x_step", "x_done", "x_total", "x_due",
-    "x_retry", "x_error", "x_attempt", "x_restarts", "x_ran", "x_fence",
+    "status", "x_core", "x_run", "x_mark", "created_at", "started_at", "ended_at", "worker_name", "origin",
+    "rate_limit_key", "description", "x_progress", "x_step", "x_done", "x_total", "x_due", "x_retry", "x_error",
 )  # fmt: skip
 
 
@@ -29,12 +28,11 @@ class Inspector:
 
     async def get(self, job_id: str, *, result: bool = False) -> Job:
         """One job; `result` also reads the value of a completed one. Raises JobNotFound."""
-        job = (await self.get_many([job_id]))[0]
+        jobs, value = await asyncio.gather(self.get_many([job_id]), self._result(job_id) if result else _nothing())
+        job = jobs[0]
         if job is None:
             raise JobNotFound(job_id)
-        if result and job.state == "completed":
-            return replace(job, result=await self._result(job_id))
-        return job
+        return replace(job, result=value) if job.state == "completed" else job
 
     async def get_many(self, job_ids: Sequence[str]) -> list[Job | None]:
         """Jobs in the order of the ids, None for those that do not exist."""
@@ -70,17 +68,18 @@ class Inspector:
         if row is None:
             return None
         f = {name: value.decode("utf-8", "replace") for name, value in zip(_FIELDS, row, strict=True) if value}
-        state = _state(f)
+        core, run, mark = record.read_core(f), record.read_run(f), record.read_mark(f)
+        state = record.state_of(f)
         started, ended = _time(f, "started_at"), _time(f, "ended_at")
         return Job(
             job_id=job_id,
-            job_type=f.get("x_type") or f.get("description", "").partition("(")[0],
-            user_id=f.get("x_user") or _user(f.get("rate_limit_key")),
-            queue=f.get("origin", ""),
+            job_type=core.job_type or f.get("description", "").partition("(")[0],
+            user_id=core.user,
+            queue=core.queue,
             state=state,
-            seq=int(f.get("x_seq", 0)),
-            status_seq=int(f.get("x_status_seq", 0)),
-            priority=_priority(f.get("x_priority")),
+            seq=mark.seq,
+            status_seq=mark.status_seq,
+            priority=core.priority,
             progress=1.0 if state == "completed" else min(1.0, float(f.get("x_progress", 0))),
             step=f.get("x_step", ""),
             items_done=int(f.get("x_done", 0)),
@@ -89,10 +88,10 @@ class Inspector:
             due_at=int(f["x_due"]) if "x_due" in f else None,
             started_at=started,
             ended_at=ended if state in ("completed", "failed", "cancelled") else None,
-            execution_seconds=_execution_seconds(f, state, started, ended, now),
+            execution_seconds=_execution_seconds(run.ran, state, started, ended, now),
             error=f.get("x_error", "failed without a message") if state == "failed" else None,
-            attempt=int(f.get("x_attempt", 0)),
-            restarts=int(f.get("x_restarts", 0)),
+            attempt=run.attempt,
+            restarts=run.restarts,
             worker=f.get("worker_name"),
         )
 
@@ -111,30 +110,20 @@ class Inspector:
         )
 
 
+async def _nothing() -> None:
+    return None
+
+
 def _states() -> tuple[State, ...]:
     return STATES  # type: ignore[return-value]
-
-
-def _state(f: dict[str, str]) -> State:
-    state = FROM_RQ.get(f["status"], "pending")
-    return "pending" if state == "scheduled" and "x_retry" in f else state
-
-
-def _user(limiter: str | None) -> str:
-    return limiter.removeprefix("user:") if limiter else DEFAULT_USER
-
-
-def _priority(word: str | None) -> Priority:
-    return word if word in ("low", "high", "urgent") else "normal"  # type: ignore[return-value]
 
 
 def _time(f: dict[str, str], name: str) -> int | None:
     return rq_format.parse_time(f[name].encode()) if name in f else None
 
 
-def _execution_seconds(f: dict[str, str], state: State, started: int | None, ended: int | None, now: int) -> float:
-    """Earlier attempts (`x_ran`) and the present or last one."""
-    ran = int(f.get("x_ran", 0))
+def _execution_seconds(ran: int, state: State, started: int | None, ended: int | None, now: int) -> float:
+    """Earlier attempts (`ran`, microseconds) and the present or last one."""
     if state == "running":
         ran += max(0, now - (started or now))
     elif started is not None and ended is not None and state != "pending":

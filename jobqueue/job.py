@@ -99,8 +99,6 @@ class Claimed:
     failures: int
     max_attempts: int
     timeout_seconds: int | None
-    result_ttl: int
-    failure_ttl: int
     serializer: str
     decode_error: str | None = None
 

@@ -44,6 +44,7 @@ class ClaimLoop:
         ]
         self._share = max(1, -(-settings.worker.concurrency // len(self._lanes)))
         self._wakes = [asyncio.Event() for _ in self._lanes]
+        self._busy = [False for _ in self._lanes]
         self._hungry = asyncio.Event()
         self._open_calls = 0
         self._quiet = False
@@ -52,8 +53,11 @@ class ClaimLoop:
         slots.on_ended = self.wake
 
     def wake(self) -> None:
-        for event in self._wakes:
-            event.set()
+        """Let one idle lane look at what there is to do; a busy one looks by itself when its answer is there."""
+        for event, busy in zip(self._wakes, self._busy, strict=True):
+            if not busy:
+                event.set()
+                return
 
     def offer(self) -> None:
         """There may be something to claim."""
@@ -72,24 +76,33 @@ class ClaimLoop:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for lane, wake in zip(self._lanes, self._wakes, strict=True):
-                group.create_task(self._run_lane(lane, wake), name="claim-lane")
+            for number in range(len(self._lanes)):
+                group.create_task(self._run_lane(number), name=f"claim-lane-{number}")
             for name in self._settings.worker.queues:
                 group.create_task(self._watch(name), name=f"watch-{name}")
             group.create_task(self._write_progress(), name="progress-writer")
             group.create_task(self._look_again(), name="look-again")
 
-    async def _run_lane(self, lane: Lane, wake: asyncio.Event) -> None:
+    async def _run_lane(self, number: int) -> None:
+        wake = self._wakes[number]
         while True:
             await wake.wait()
             wake.clear()
-            ended = self._slots.take_ended(MOST_PER_CALL)
-            want = self._slots.reserve(min(self._share, MOST_PER_CALL)) if self._wants_jobs() else 0
-            if ended or want:
-                await self._advance(lane, ended, want)
-                # Jobs may have ended while the answer was on its way.
-                if self._slots.ended:
-                    wake.set()
+            self._busy[number] = True
+            while await self._step(self._lanes[number]):
+                pass
+            self._busy[number] = False
+
+    async def _step(self, lane: Lane) -> bool:
+        """One call if there is something to say; False when there was not."""
+        ended = self._slots.take_ended(MOST_PER_CALL)
+        want = self._slots.reserve(min(self._share, MOST_PER_CALL)) if self._wants_jobs() else 0
+        if not (ended or want):
+            return False
+        await self._advance(lane, ended, want)
+        # Jobs that this answer brought begin in the loop's next turn; those that end at once travel together.
+        await asyncio.sleep(0)
+        return True
 
     def _wants_jobs(self) -> bool:
         return self._may_claim and not self._quiet
@@ -133,7 +146,7 @@ class ClaimLoop:
             self._may_claim = False
         if shortage == "empty":
             self._hungry.set()
-        elif not shortage and self._slots.free > 0:
+        elif not shortage:
             self.wake()
 
     async def _watch(self, name: str) -> None:

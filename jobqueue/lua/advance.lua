@@ -15,8 +15,8 @@ local lease = tonumber(ARGV[8])
 -- include: events
 -- include: limits
 -- include: admission
--- include: slots
 -- include: record
+-- include: slots
 -- include: requeue
 -- include: outcome
 -- include: wake

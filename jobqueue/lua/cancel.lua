@@ -8,57 +8,58 @@ local retention = tonumber(ARGV[3])
 -- include: events
 -- include: limits
 -- include: admission
--- include: slots
 -- include: record
+-- include: slots
 -- include: adopt
 
-local f = fields(id, { 'status', 'origin', 'x_user', 'rate_limit_key', 'x_created', 'x_exec', 'x_type', 'x_progress',
-  'x_retry', 'worker_name' })
-if not f.status then return refuse('NOT_FOUND', id) end
-local state = state_of(f)
-if state == 'cancelled' then return 0 end
-if state == 'completed' or state == 'failed' then return refuse('WRONG_STATE', state) end
-if not f.x_created then adopt(id, f, f.origin or 'default') end
+local f = job(id, 'worker_name', 'x_progress', 'origin')
+if not f then return refuse('NOT_FOUND', id) end
+if f.state == 'cancelled' then return 0 end
+if f.state == 'completed' or f.state == 'failed' then return refuse('WRONG_STATE', f.state) end
+if not f.created then
+  local worker = f.worker_name
+  f = adopt(id, f.origin or 'default')
+  f.worker_name = worker
+end
 
-local token = id .. ':' .. (f.x_exec or '')
-local lease = state == 'running' and call('ZSCORE', LEASES, token)
+local token = id .. ':' .. (f.exec or '')
+local lease = f.state == 'running' and call('ZSCORE', LEASES, token)
 
 -- The execution goes on to hold its slots until it answers or its lease ends; its worker is told at once.
 local function tell_worker()
   if lease then
     call('ZREM', LEASES, token)
     call('ZADD', STOPPING, lease, token)
-    call('HSET', job_key(id), 'x_stopping', f.x_exec)
+    f.stopping = f.exec
   end
   if f.worker_name and f.worker_name ~= '' then
-    local command = lease and { command = 'cancel-execution', job_id = id, execution_id = f.x_exec }
+    local command = lease and { command = 'cancel-execution', job_id = id, execution_id = f.exec }
       or { command = 'stop-job', job_id = id }
     call('PUBLISH', P .. ':pubsub:' .. f.worker_name, cjson.encode(command))
   end
 end
 
 local function leave_line()
-  call('LREM', queue_key(f.origin), 0, id)
-  call('ZREM', P .. ':scheduled:' .. f.origin, id)
-  call('ZREM', P .. ':deferred:' .. f.origin, id)
-  call('ZREM', X .. 'parked:' .. f.x_user, id)
-  if call('EXISTS', X .. 'parked:' .. f.x_user) == 0 then call('SREM', X .. 'parked', f.x_user) end
-  if f.rate_limit_key then
-    call('ZREM', waiting_key(f.rate_limit_key), id)
-    free_place(id, f)
+  call('LREM', queue_key(f.queue), 0, id)
+  call('ZREM', P .. ':scheduled:' .. f.queue, id)
+  call('ZREM', P .. ':deferred:' .. f.queue, id)
+  call('ZREM', X .. 'parked:' .. f.user, id)
+  if call('EXISTS', X .. 'parked:' .. f.user) == 0 then call('SREM', X .. 'parked', f.user) end
+  if f.limiter then
+    call('ZREM', waiting_key(f.limiter), id)
+    remember(f.limiter, id)
   end
 end
 
-call('HSET', job_key(id), 'status', 'canceled', 'x_status', 'canceled', 'ended_at', iso(now), 'x_seq', seq(),
-  'x_status_seq', seq())
+if f.state == 'running' then tell_worker() else leave_line() end
+call('HSET', job_key(id), 'status', 'canceled', 'x_mark', mark('canceled'), 'x_run', pack_run(f), 'ended_at', iso(now))
 call('HDEL', job_key(id), 'x_retry')
 call('EXPIRE', job_key(id), retention)
-call('ZADD', P .. ':canceled:' .. f.origin, math.floor(now / 1000000), id)
-move_state(id, state, 'cancelled', f.x_created)
-if state == 'running' then tell_worker() else leave_line() end
+call('ZADD', P .. ':canceled:' .. f.queue, clock[1], id)
+move_state(id, f.state, 'cancelled', f.created)
 give_back()
 flush_pushed()
 mark_queued()
-changed(id, 'cancelled', seq(), tonumber(f.x_progress or 0), '', f.x_user, f.x_type or '')
+changed(id, 'cancelled', tonumber(f.x_progress or 0), f.user, f.type)
 publish()
 return 1

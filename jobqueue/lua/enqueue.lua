@@ -24,8 +24,8 @@ local digests = {}
 
 local function known(id, digest)
   if digests[id] then return digests[id], 'pending' end
-  local f = fields(id, { 'status', 'x_digest', 'x_retry' })
-  if f.status then return f.x_digest or '', state_of(f) end
+  local f = job(id, 'x_digest')
+  if f then return f.x_digest or '', f.state end
   return nil
 end
 
@@ -59,6 +59,7 @@ for _, entry in ipairs(fresh) do
 end
 
 local created_at = iso(now)
+local options = table.concat({ result_ttl, failure_ttl, max_attempts, max_lost_attempts, timeout }, '\31')
 local first = unique_times(#fresh)
 
 local function admit(id, limiter, priority, created)
@@ -73,13 +74,6 @@ local function admit(id, limiter, priority, created)
   return 'rate_limited'
 end
 
-local function optional(list, name, value, default)
-  if value ~= default then
-    list[#list + 1] = name
-    list[#list + 1] = value
-  end
-end
-
 local function store(entry, created)
   local i = entry.at
   local id, user, job_type, priority, due = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5], tonumber(ARGV[i + 6])
@@ -87,17 +81,12 @@ local function store(entry, created)
   local later = due > now
   local status = later and 'scheduled' or admit(id, limiter, priority, created)
   local state = later and 'scheduled' or 'pending'
-  local extra = {}
-  if status == 'queued' then extra = { 'enqueued_at', created_at } end
-  optional(extra, 'x_priority', priority, 'normal')
-  optional(extra, 'x_max_attempts', max_attempts, '1')
-  optional(extra, 'x_max_lost', max_lost_attempts, '3')
-  if later then optional(extra, 'x_due', int(due), '') end
-  call('HSET', job_key(id), 'status', status, 'data', ARGV[i + 3], 'origin', queue, 'description', ARGV[i + 4],
-    'timeout', timeout, 'created_at', created_at, 'result_ttl', result_ttl, 'failure_ttl', failure_ttl,
-    'rate_limit_key', limiter, 'rate_limit_concurrency', PER_USER, 'x_v', '1', 'x_type', job_type, 'x_user', user,
-    'x_created', int(created), 'x_status', status, 'x_seq', seq(), 'x_status_seq', seq(), 'x_digest', ARGV[i + 7],
-    unpack(extra))
+  local core = table.concat({ user, limiter, queue, job_type, int(created), options, priority, '' }, '\31')
+  -- What every call looks up comes first: a small hash is searched from its beginning.
+  call('HSET', job_key(id), 'status', status, 'x_core', core, 'x_mark', mark(status), 'data', ARGV[i + 3],
+    'origin', queue, 'timeout', timeout, 'created_at', created_at, 'result_ttl', result_ttl, 'failure_ttl', failure_ttl,
+    'rate_limit_key', limiter, 'rate_limit_concurrency', PER_USER, 'description', ARGV[i + 4], 'x_v', '1',
+    'x_digest', ARGV[i + 7], unpack(status == 'queued' and { 'enqueued_at', created_at } or later and { 'x_due', int(due) } or {}))
   append(users, user, created, id)
   if later then
     call('ZADD', P .. ':scheduled:' .. queue, due / 1000000, id)
@@ -106,7 +95,7 @@ local function store(entry, created)
     append(pending, 1, created, id)
   end
   entry.answer[2] = state
-  changed(id, state, seq(), 0, '', user, job_type)
+  changed(id, state, 0, user, job_type)
 end
 
 for n, entry in ipairs(fresh) do store(entry, first + n - 1) end

@@ -10,7 +10,6 @@ local lease = tonumber(ARGV[3])
 local state = ARGV[4]
 local rss_mb = ARGV[5]
 -- include: base
--- include: record
 
 local RECORD_TTL = 90
 local deadline = now + lease
@@ -39,11 +38,12 @@ local function renew(id, execution, records)
     return 2
   end
   if not call('ZSCORE', LEASES, token) then return 0 end
-  local f = fields(id, { 'status', 'origin' })
-  if not f.origin then return 0 end
+  local values = call('HMGET', job_key(id), 'status', 'origin')
+  local status, queue = values[1], values[2]
+  if not queue then return 0 end
   call('ZADD', LEASES, deadline, token)
-  if f.status == 'canceled' or f.status == 'stopped' then return 2 end
-  call('ZADD', P .. ':wip:' .. f.origin, backstop, token)
+  if status == 'canceled' or status == 'stopped' then return 2 end
+  call('ZADD', P .. ':wip:' .. queue, backstop, token)
   call('HSET', job_key(id), 'last_heartbeat', at)
   if records == '1' then write_records(id, execution) end
   return 1

@@ -8,8 +8,8 @@ local worker = ARGV[2]
 -- include: events
 -- include: limits
 -- include: admission
--- include: slots
 -- include: record
+-- include: slots
 -- include: requeue
 -- include: outcome
 -- include: wake

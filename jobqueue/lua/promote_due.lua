@@ -12,36 +12,31 @@ local batch = tonumber(ARGV[3])
 -- include: record
 -- include: adopt
 
-local DUE_FIELDS = { 'status', 'origin', 'x_user', 'rate_limit_key', 'x_created', 'x_priority', 'x_retry', 'x_type',
-  'x_due', 'x_order' }
 local limiters = {}
 local moved = 0
 
 local function enter_line(id, f)
-  if f.rate_limit_key then
+  if f.limiter then
     -- A scheduled job takes its place in line by its due time, a retry by its old place.
-    local order = f.x_retry and (f.x_order or f.x_created) or (f.x_due or now)
-    call('HSET', job_key(id), 'status', 'rate_limited', 'x_status', 'rate_limited')
-    if not f.x_retry then call('HSET', job_key(id), 'x_order', int(tonumber(order))) end
-    call('SADD', P .. ':rl-keys', f.rate_limit_key)
-    call('ZADD', waiting_key(f.rate_limit_key), wait_score(f.x_priority, tonumber(order)), id)
-    limiters[f.rate_limit_key] = true
+    local order = tonumber(f.retry and (f.x_order or f.created) or f.x_due or now)
+    call('HSET', job_key(id), 'status', 'rate_limited', 'x_mark', mark('rate_limited'), 'x_order', int(order))
+    call('SADD', P .. ':rl-keys', f.limiter)
+    call('ZADD', waiting_key(f.limiter), wait_score(f.priority, order), id)
+    limiters[f.limiter] = true
   else
-    call('HSET', job_key(id), 'status', 'queued', 'x_status', 'queued', 'enqueued_at', iso(now))
-    push(f.origin, id)
+    call('HSET', job_key(id), 'status', 'queued', 'x_mark', mark('queued'), 'enqueued_at', iso(now))
+    push(f.queue, id)
   end
 end
 
 local function move(id, queue)
-  local f = fields(id, DUE_FIELDS)
-  if f.status ~= 'scheduled' then return end
-  if not f.x_created then adopt(id, f, queue) end
-  local from = state_of(f)
+  local f = job(id, 'x_due', 'x_order')
+  if not f or f.status ~= 'scheduled' then return end
+  if not f.created then f = adopt(id, queue) end
   enter_line(id, f)
-  call('HSET', job_key(id), 'x_seq', seq(), 'x_status_seq', seq())
   call('HDEL', job_key(id), 'x_retry')
-  move_state(id, from, 'pending', f.x_created)
-  changed(id, 'pending', seq(), 0, '', f.x_user, f.x_type or '')
+  move_state(id, f.state, 'pending', f.created)
+  changed(id, 'pending', 0, f.user, f.type)
   moved = moved + 1
 end
 

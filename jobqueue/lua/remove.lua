@@ -9,11 +9,11 @@ local prefix = ARGV[1]
 -- include: outcome
 
 local function remove(id, seen)
-  local f = fields(id, { 'status', 'x_seq', 'x_stopping', 'origin', 'x_user', 'x_retry' })
-  local state = f.status and state_of(f)
-  if f.x_seq ~= seen or (state ~= 'completed' and state ~= 'failed' and state ~= 'cancelled') then return 0 end
-  if f.x_stopping and call('ZSCORE', STOPPING, id .. ':' .. f.x_stopping) then return 0 end
-  delete_job(id, f)
+  local f = job(id)
+  if not f or f.seq ~= seen then return 0 end
+  if f.state ~= 'completed' and f.state ~= 'failed' and f.state ~= 'cancelled' then return 0 end
+  if f.stopping and call('ZSCORE', STOPPING, id .. ':' .. f.stopping) then return 0 end
+  delete_job(id, f.user, f.queue)
   return 1
 end
 

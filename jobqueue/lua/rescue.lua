@@ -11,16 +11,13 @@ local batch = tonumber(ARGV[4])
 -- include: events
 -- include: limits
 -- include: admission
--- include: slots
 -- include: record
+-- include: slots
 -- include: requeue
 -- include: outcome
 -- include: wake
 -- include: throttle
 -- include: finish_jobs
-
-local RESCUE_FIELDS = { 'status', 'origin', 'x_user', 'rate_limit_key', 'x_created', 'x_type', 'x_losses', 'x_max_lost',
-  'x_fence', 'x_progress', 'failure_ttl', 'worker_name', 'x_records' }
 
 local function holds_back()
   local last = tonumber(call('HGET', META, 'rescue_tick') or now)
@@ -43,23 +40,23 @@ local counts = { requeued = 0, failed = 0, stopped = 0 }
 
 local function rescue(token)
   local id, execution = split(token)
-  local f = fields(id, RESCUE_FIELDS)
-  if not f.x_user then return purge_token(token, id) end
-  free_slot(id, token, f)
-  if f.x_records then forget_records(f.worker_name, id, execution) end
-  if f.status == 'canceled' or f.status == 'stopped' then
+  local f = job(id, 'worker_name')
+  if not f then return purge_token(token, id) end
+  free_slot(id, token, f.user, f.limiter, f.queue)
+  forget_records(f.worker_name, id, execution)
+  if f.state == 'cancelled' then
     counts.stopped = counts.stopped + 1
-    return settle_foreign_cancel(id, f)
+    return settle_foreign_cancel(id)
   end
-  local losses = tonumber(f.x_losses or 0) + 1
-  local most = tonumber(f.x_max_lost or 3)
-  if losses < most then
+  f.exec = nil
+  f.losses = f.losses + 1
+  if f.losses < tonumber(f.max_lost) then
     counts.requeued = counts.requeued + 1
-    requeue(id, f, 0, { 'x_losses', losses, 'x_exec', '' })
+    requeue(id, f, 0)
   else
     counts.failed = counts.failed + 1
-    local error = 'WorkerLost: the worker was lost in ' .. losses .. ' of ' .. most .. ' attempts'
-    fail(id, f, f.worker_name or '', execution, seconds(f.x_fence or now), error, '', { 'x_losses', losses, 'x_exec', '' })
+    local error = 'WorkerLost: the worker was lost in ' .. f.losses .. ' attempts'
+    fail(id, f, f.worker_name or '', execution, error, '')
   end
 end
 
@@ -70,10 +67,9 @@ local ended = call('ZRANGEBYSCORE', STOPPING, '-inf', int(now), 'LIMIT', 0, batc
 for _, token in ipairs(expired) do rescue(token) end
 for _, token in ipairs(ended) do
   local id = split(token)
-  local f = fields(id, { 'origin', 'x_user', 'rate_limit_key', 'x_status' })
-  if f.x_user then
-    free_slot(id, token, f, true)
-    call('HDEL', job_key(id), 'x_stopping')
+  local f = job(id)
+  if f then
+    free_stopping(id, token, f)
     counts.stopped = counts.stopped + 1
   else
     purge_token(token, id)

@@ -13,38 +13,35 @@ local data = ARGV[4]
 -- include: record
 -- include: adopt
 
-local f = fields(id, { 'status', 'origin', 'x_user', 'rate_limit_key', 'x_created', 'x_priority', 'x_type', 'x_retry',
-  'x_restarts', 'x_stopping' })
-if not f.status then return refuse('NOT_FOUND', id) end
-local state = state_of(f)
-if state ~= 'failed' and state ~= 'cancelled' then return refuse('WRONG_STATE', state) end
-if not f.x_created then adopt(id, f, f.origin or 'default') end
+local f = job(id, 'origin')
+if not f then return refuse('NOT_FOUND', id) end
+if f.state ~= 'failed' and f.state ~= 'cancelled' then return refuse('WRONG_STATE', f.state) end
+local from = f.state
+if not f.created then f = adopt(id, f.origin or 'default') end
 
-local limiter = f.rate_limit_key
-local status = limiter and 'rate_limited' or 'queued'
-local order = int(unique_times(1))
-call('HSET', job_key(id), 'status', status, 'x_status', status, 'x_order', order, 'x_exec', '', 'x_attempt', '0',
-  'x_failures', '0', 'x_losses', '0', 'x_ran', '0', 'x_progress', '0', 'x_step', '', 'x_done', '0', 'x_total', '0',
-  'x_restarts', tonumber(f.x_restarts or 0) + 1, 'x_seq', seq(), 'x_status_seq', seq(), 'started_at', '',
-  'ended_at', '', 'worker_name', '')
+local status = f.limiter and 'rate_limited' or 'queued'
+local order = unique_times(1)
+f.exec, f.attempt, f.failures, f.losses, f.ran, f.restarts = nil, 0, 0, 0, '0', f.restarts + 1
+call('HSET', job_key(id), 'status', status, 'x_mark', mark(status), 'x_run', pack_run(f), 'x_order', int(order),
+  'x_progress', '0', 'x_step', '', 'x_done', '0', 'x_total', '0', 'started_at', '', 'ended_at', '', 'worker_name', '')
 call('HDEL', job_key(id), 'x_error', 'x_records', 'x_due', 'enqueued_at')
 if has_data == '1' then call('HSET', job_key(id), 'data', data) end
 call('PERSIST', job_key(id))
-call('ZREM', P .. ':failed:' .. f.origin, id)
-call('ZREM', P .. ':canceled:' .. f.origin, id)
-move_state(id, state, 'pending', f.x_created)
-if limiter then
-  call('SADD', P .. ':rl-keys', limiter)
-  if string.sub(limiter, 1, 5) == 'user:' then call('HSET', P .. ':rl:' .. limiter, 'concurrency', PER_USER) end
+call('ZREM', P .. ':failed:' .. f.queue, id)
+call('ZREM', P .. ':canceled:' .. f.queue, id)
+move_state(id, from, 'pending', f.created)
+if f.limiter then
+  call('SADD', P .. ':rl-keys', f.limiter)
+  if string.sub(f.limiter, 1, 5) == 'user:' then call('HSET', P .. ':rl:' .. f.limiter, 'concurrency', PER_USER) end
   -- A cancelled job that still stops holds its own place: it leaves it, and the claim counts the live execution.
-  call('ZREM', allowed_key(limiter), id)
-  call('ZADD', waiting_key(limiter), wait_score(f.x_priority, tonumber(order)), id)
-  promote(limiter)
+  call('ZREM', allowed_key(f.limiter), id)
+  call('ZADD', waiting_key(f.limiter), wait_score(f.priority, order), id)
+  promote(f.limiter)
 else
-  push(f.origin, id)
+  push(f.queue, id)
 end
 flush_pushed()
 mark_queued()
-changed(id, 'pending', seq(), 0, '', f.x_user, f.x_type or '')
+changed(id, 'pending', 0, f.user, f.type)
 publish()
 return 1

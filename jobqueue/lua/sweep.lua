@@ -17,9 +17,9 @@ local batch = tonumber(ARGV[4])
 local adopted = 0
 
 local function meet(id, queue)
-  local values = redis.pcall('HMGET', job_key(id), 'x_created', 'status', 'rate_limit_key', 'origin')
-  if values.err or values[1] or not values[2] then return end
-  adopt(id, { status = values[2], rate_limit_key = values[3], origin = values[4] }, queue)
+  local values = redis.pcall('HMGET', job_key(id), 'status', 'x_core')
+  if values.err or values[2] or not values[1] then return end
+  adopt(id, queue)
   adopted = adopted + 1
 end
 

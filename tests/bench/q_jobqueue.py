@@ -32,7 +32,6 @@ class Client:
         from jobqueue import JobQueue
 
         self.queue = await JobQueue.open(_settings(self.url, 1), name=f"bench-{os.getpid()}")
-        self.waiting = {}
 
     async def close(self):
         await self.queue.close()
@@ -49,26 +48,28 @@ class Client:
         await self.queue.producer.enqueue_many([self._job(func, i) for i in idx])
 
     async def wait_ready(self):
+        self.done, self.waiters = set(), {}
         self.queue.events.on_change(self._changed)
         await self.queue.events.start()
         await self.queue.events.wait_subscribed()
 
     def _changed(self, change):
         if change.state == "completed":
-            event = self.waiting.get(change.job_id)
-            if event is not None:
-                event.set()
+            waiter = self.waiters.pop(change.job_id, None)
+            if waiter is None:
+                self.done.add(change.job_id)
+            else:
+                waiter.set_result(None)
 
     async def wait(self, job_id):
         import asyncio
 
-        event = self.waiting[job_id] = asyncio.Event()
-        job = await self.queue.inspector.get(job_id, result=True)
-        if job.state != "completed":
-            await asyncio.wait_for(event.wait(), 10)
-            job = await self.queue.inspector.get(job_id, result=True)
-        del self.waiting[job_id]
-        return job.result
+        if job_id in self.done:
+            self.done.discard(job_id)
+        else:
+            self.waiters[job_id] = asyncio.get_running_loop().create_future()
+            await asyncio.wait_for(self.waiters[job_id], 10)
+        return (await self.queue.inspector.get(job_id, result=True)).result
 
 
 def worker(variant, url, conc):

@@ -3,7 +3,7 @@
 local BAND = { low = 4e9, normal = 0, high = -4e9, urgent = -8e9 }
 
 -- The user's own order: a band of its priority, then time in seconds, which is what stock RQ writes there.
-local function wait_score(priority, order) return (BAND[priority or 'normal'] or 0) + order / 1000000 end
+local function wait_score(priority, order) return (BAND[priority] or 0) + order / 1000000 end
 
 local function allowed_key(limiter) return P .. ':rl:' .. limiter .. ':allowed' end
 local function waiting_key(limiter) return P .. ':rl:' .. limiter .. ':rate_limited' end
@@ -70,12 +70,13 @@ local function flush_pushed()
   pushed = {}
 end
 
--- Written last: a job that the same call claims never needs it.
+-- Written last: a job that the same call claims never needs it. Our own last word stays `rate_limited`: to watchers both
+-- are the same, and stock RQ moves jobs from the one to the other too.
 local function mark_queued()
   local at
   for id in pairs(unmarked) do
     at = at or iso(now)
-    call('HSET', job_key(id), 'status', 'queued', 'x_status', 'queued', 'enqueued_at', at)
+    call('HSET', job_key(id), 'status', 'queued', 'enqueued_at', at)
   end
   unmarked = {}
 end

@@ -1,7 +1,7 @@
 -- A job that a stock producer enqueued joins our index: an owner, a place in time, our own last word on its status.
 -- Needs: base, events, record.
 local function user_of(limiter)
-  if not limiter then return 'default_user' end
+  if not limiter or limiter == '' then return 'default_user' end
   return string.sub(limiter, 1, 5) == 'user:' and string.sub(limiter, 6) or limiter
 end
 
@@ -13,18 +13,24 @@ local function unique_times(count)
   return first
 end
 
--- `f`: status, rate_limit_key, origin, x_retry; gets x_user, x_created and, where missing, origin.
-local function adopt(id, f, queue)
-  f.x_user = user_of(f.rate_limit_key)
-  f.x_created = int(unique_times(1))
-  local state = state_of(f)
-  call('HSET', job_key(id), 'x_v', '1', 'x_user', f.x_user, 'x_created', f.x_created, 'x_status', f.status,
-    'x_seq', seq(), 'x_status_seq', seq())
-  if not f.origin then
-    f.origin = queue
-    call('HSET', job_key(id), 'origin', queue)
-  end
-  call('ZADD', state_key(state), f.x_created, id)
-  call('ZADD', X .. 'user:' .. f.x_user, f.x_created, id)
-  changed(id, state, seq(), 0, '', f.x_user, '')
+local function whole(text, default)
+  return text and string.match(text, '^%-?%d+$') or default
+end
+
+-- Answers the whole record.
+local function adopt(id, queue)
+  local raw = call('HMGET', job_key(id), 'origin', 'rate_limit_key', 'timeout', 'result_ttl', 'failure_ttl', 'ttl')
+  local limiter = raw[2] and string.gsub(raw[2], '\31', ' ') or ''
+  local f = { user = user_of(limiter), limiter = limiter, queue = raw[1] or queue, type = '',
+    created = int(unique_times(1)), result_ttl = whole(raw[4], '500'), failure_ttl = whole(raw[5], '31536000'),
+    max_attempts = '1', max_lost = '3', timeout = whole(raw[3], '180'), priority = 'normal',
+    persist = raw[6] and '1' or '' }
+  call('HSET', job_key(id), 'x_v', '1', 'x_core', pack_core(f), 'origin', f.queue)
+  f = job(id)
+  call('HSET', job_key(id), 'x_mark', mark(f.status))
+  f.last, f.seq, f.status_seq = f.status, seq(), seq()
+  call('ZADD', state_key(f.state), f.created, id)
+  call('ZADD', X .. 'user:' .. f.user, f.created, id)
+  changed(id, f.state, 0, f.user, '')
+  return f
 end

@@ -1,17 +1,37 @@
 -- One event per call with all its changes. Its number is the new seq of every job that the call changes.
 local drawn
 local changes = {}
+local tags = {}
 
 local function seq()
-  if not drawn then drawn = call('HINCRBY', META, 'n', 1) end
+  if not drawn then drawn = int(call('HINCRBY', META, 'n', 1)) end
   return drawn
 end
 
-local function changed(id, state, status_seq, progress, step, user, job_type)
-  changes[#changes + 1] = { id, state, status_seq, progress, step, user, job_type }
+-- `,"user","type"]` as JSON; a batch has few different ones. Ids need no escapes: RQ allows letters, digits, _ and -.
+local function tag(user, job_type)
+  local types = tags[user]
+  if not types then
+    types = {}
+    tags[user] = types
+  end
+  if not types[job_type] then types[job_type] = ',' .. cjson.encode(user) .. ',' .. cjson.encode(job_type) .. ']' end
+  return types[job_type]
+end
+
+-- A job whose state changed in this call.
+local function changed(id, state, progress, user, job_type)
+  changes[#changes + 1] = '["' .. id .. '","' .. state .. '",' .. seq() .. ',' .. progress .. ',""' .. tag(user, job_type)
+end
+
+-- A job that is only further on than before.
+local function progressed(id, status_seq, progress, step, user, job_type)
+  changes[#changes + 1] = '["' .. id .. '","running",' .. status_seq .. ',' .. progress .. ',' .. cjson.encode(step)
+    .. tag(user, job_type)
 end
 
 local function publish()
   if #changes == 0 then return end
-  call('PUBLISH', X .. 'events', cjson.encode({ n = drawn, t = math.floor(now / 1000), jobs = changes }))
+  call('PUBLISH', X .. 'events', '{"n":' .. drawn .. ',"t":' .. int(math.floor(now / 1000)) .. ',"jobs":['
+    .. table.concat(changes, ',') .. ']}')
 end

@@ -1,11 +1,18 @@
 -- Records what became of executions and frees their slots. Items: kind job_id execution_id value error permanent.
 -- An execution that lost its lease changes nothing: `stale`, or its old verdict when it had finished before.
 -- Needs: base, events, limits, admission, slots, record, requeue, outcome.
-local FINISH_FIELDS = { 'status', 'x_status', 'x_exec', 'x_user', 'rate_limit_key', 'origin', 'x_created', 'x_type',
-  'result_ttl', 'failure_ttl', 'x_records', 'x_progress', 'x_fence', 'x_failures', 'x_max_attempts', 'x_attempt' }
 local OUTCOME_SIZE = 6
+-- RQ's execution records are written by the heartbeat, a second after the start at the soonest.
+local RECORDS_AFTER = 500000
 
-local finished = { now_completed = {}, completed = {}, registry = {}, gone = {}, good = 0, bad = 0, busy = 0 }
+local finished = { ids = {}, completed = {}, registry = {}, gone = {}, good = 0, bad = 0, busy = 0 }
+
+local function forget_records(worker, id, execution)
+  if not call('HGET', job_key(id), 'x_records') then return end
+  call('DEL', P .. ':execution:' .. id .. ':' .. execution)
+  call('ZREM', P .. ':executions:' .. id, execution)
+  if worker then call('SREM', P .. ':worker:' .. worker .. ':executions', id .. ':' .. execution) end
+end
 
 -- A record deleted by a stock tool while its job ran: nobody remembers whose it was, so every user is asked.
 local function purge_token(token, id)
@@ -28,78 +35,92 @@ local function backoff(failures)
   return math.floor(math.min(300, 2 ^ (failures - 1)) * spread * 1000000)
 end
 
-local function complete(id, execution, worker, value, f)
-  call('HSET', job_key(id), 'status', 'finished', 'x_status', 'finished', 'ended_at', finished.at, 'x_seq', seq(),
-    'x_status_seq', seq(), 'x_progress', '1')
-  add_result(id, 1, worker, execution, seconds(f.x_fence), value)
-  local ttl = tonumber(f.result_ttl or 500)
-  if ttl == 0 then finished.gone[id] = f else expire(id, ttl) end
-  append(finished.registry, f.origin, expiry_score(ttl), id)
+local function complete(id, execution, worker, value, user, queue, job_type, created, fence, ttl)
+  call('HSET', job_key(id), 'status', 'finished', 'x_mark', mark('finished'), 'ended_at', finished.at)
+  add_result(id, 1, worker, execution, fence, value)
+  if ttl == 0 then finished.gone[id] = { user, queue } else expire(id, ttl) end
+  append(finished.registry, queue, expiry_score(ttl), id)
   local list = finished.completed
-  list[#list + 1] = f.x_created
+  list[#list + 1] = created
   list[#list + 1] = id
-  finished.now_completed[#finished.now_completed + 1] = id
+  finished.ids[#finished.ids + 1] = id
   finished.good = finished.good + 1
-  changed(id, 'completed', seq(), 1, '', f.x_user, f.x_type or '')
+  changed(id, 'completed', 1, user, job_type)
 end
 
-local function fail_or_retry(id, execution, worker, trace, error, permanent, f)
+local function fail_or_retry(id, execution, worker, trace, error, permanent)
+  local f = job(id)
+  f.failures = f.failures + 1
   finished.bad = finished.bad + 1
-  local failures = tonumber(f.x_failures or 0) + 1
-  if permanent ~= '1' and failures < tonumber(f.x_max_attempts or 1) then
-    requeue(id, f, backoff(failures), { 'x_failures', failures, 'x_error', error })
+  if permanent ~= '1' and f.failures < tonumber(f.max_attempts) then
+    call('HSET', job_key(id), 'x_error', error)
+    requeue(id, f, backoff(f.failures))
   else
-    fail(id, f, worker, execution, seconds(f.x_fence), error, trace, { 'x_failures', failures })
+    fail(id, f, worker, execution, error, trace)
   end
+end
+
+local function release(id)
+  local f = job(id)
+  f.attempt = math.max(0, f.attempt - 1)
+  requeue(id, f, 0)
 end
 
 -- Cancelled by a tool that knows nothing of leases: its word stands, our index follows.
-local function settle_foreign_cancel(id, f)
-  call('HSET', job_key(id), 'x_status', f.status, 'x_seq', seq(), 'x_status_seq', seq())
-  move_state(id, 'running', 'cancelled', f.x_created)
-  changed(id, 'cancelled', seq(), tonumber(f.x_progress or 0), '', f.x_user, f.x_type or '')
+local function settle_foreign_cancel(id)
+  local f = job(id)
+  call('HSET', job_key(id), 'x_mark', mark(f.status))
+  move_state(id, 'running', 'cancelled', f.created)
+  changed(id, 'cancelled', tonumber(call('HGET', job_key(id), 'x_progress') or 0), f.user, f.type)
 end
 
-local function end_execution(kind, id, execution, worker, i, f)
-  if f.status == 'canceled' or f.status == 'stopped' then
-    settle_foreign_cancel(id, f)
+-- The execution has no lease: it was cancelled and stops now, or it has finished before, or it has lost the job.
+local function settle_unleased(id, token, execution)
+  local f = job(id)
+  if call('ZSCORE', STOPPING, token) then
+    if not f then
+      purge_token(token, id)
+      return 'stale'
+    end
+    free_stopping(id, token, f)
     return 'cancelled'
-  elseif kind == 'completed' then
-    complete(id, execution, worker, ARGV[i + 3], f)
-  elseif kind == 'failed' then
-    fail_or_retry(id, execution, worker, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], f)
-  else
-    requeue(id, f, 0, { 'x_attempt', tonumber(f.x_attempt or 1) - 1 })
   end
-  return 'ok'
+  if not f or f.exec ~= execution or f.last == 'started' then return 'stale' end
+  return f.last == 'canceled' and 'cancelled' or 'ok'
 end
 
 local function settle(i, token, leased, worker)
   local kind, id, execution = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local f = fields(id, FINISH_FIELDS)
-  local stopping = not leased and call('ZSCORE', STOPPING, token)
-  if not (leased or stopping) then
-    if f.x_exec ~= execution or f.x_status == 'started' then return 'stale' end
-    return f.x_status == 'canceled' and 'cancelled' or 'ok'
-  elseif not f.x_user then
+  if not leased then return settle_unleased(id, token, execution) end
+  local values = call('HMGET', job_key(id), 'status', 'x_core', 'x_run')
+  if not values[2] then
     purge_token(token, id)
     return 'stale'
   end
-  free_slot(id, token, f, stopping)
-  finished.busy = finished.busy + math.max(0, now - tonumber(f.x_fence or now))
-  if f.x_records then forget_records(worker, id, execution) end
-  if stopping then
-    call('HDEL', job_key(id), 'x_stopping')
+  local user, limiter, queue, job_type, created, ttl = string.match(values[2], CORE_HEAD)
+  local fence = string.match(values[3], '^%S+ %d+ (%d+)')
+  free_slot(id, token, user, limiter ~= '' and limiter, queue)
+  local ran = now - fence
+  finished.busy = finished.busy + math.max(0, ran)
+  if ran > RECORDS_AFTER then forget_records(worker, id, execution) end
+  if values[1] == 'canceled' or values[1] == 'stopped' then
+    settle_foreign_cancel(id)
     return 'cancelled'
+  elseif kind == 'completed' then
+    complete(id, execution, worker, ARGV[i + 3], user, queue, job_type, created, fence, tonumber(ttl))
+  elseif kind == 'failed' then
+    fail_or_retry(id, execution, worker, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
+  else
+    release(id)
   end
-  return end_execution(kind, id, execution, worker, i, f)
+  return 'ok'
 end
 
 local function write_registries()
-  many('ZREM', state_key('running'), finished.now_completed)
+  many('ZREM', state_key('running'), finished.ids)
   many('ZADD', state_key('completed'), finished.completed)
   for queue, entries in pairs(finished.registry) do many('ZADD', P .. ':finished:' .. queue, entries) end
-  for id, f in pairs(finished.gone) do delete_job(id, f) end
+  for id, owner in pairs(finished.gone) do delete_job(id, owner[1], owner[2]) end
 end
 
 local function count_for_worker(worker)

@@ -1,49 +1,52 @@
 -- The two ends of a run as RQ stores them: status, result stream, registry, expiry.
--- Needs: base, record, events.
+-- Needs: base, events, record.
 local function expire(id, ttl)
-  for _, key in ipairs({ job_key(id), P .. ':results:' .. id }) do
-    if ttl < 0 then call('PERSIST', key) else call('EXPIRE', key, ttl) end
+  if ttl < 0 then
+    call('PERSIST', job_key(id))
+    call('PERSIST', P .. ':results:' .. id)
+  else
+    call('EXPIRE', job_key(id), ttl)
+    call('EXPIRE', P .. ':results:' .. id, ttl)
   end
 end
 
-local function expiry_score(ttl) return ttl < 0 and '+inf' or math.floor(now / 1000000) + ttl end
+local function expiry_score(ttl) return ttl < 0 and '+inf' or clock[1] + ttl end
 
 local function seconds(us) return string.format('%.6f', us / 1000000) end
 
-local function delete_job(id, f)
+local function delete_job(id, user, queue)
   call('DEL', job_key(id), job_key(id) .. ':dependents', P .. ':job::' .. id .. ':dependencies', P .. ':results:' .. id,
     P .. ':executions:' .. id)
   for _, registry in ipairs({ 'finished', 'failed', 'canceled', 'scheduled', 'deferred' }) do
-    call('ZREM', P .. ':' .. registry .. ':' .. f.origin, id)
+    call('ZREM', P .. ':' .. registry .. ':' .. queue, id)
   end
   for _, state in ipairs({ 'pending', 'scheduled', 'running', 'completed', 'failed', 'cancelled' }) do
     call('ZREM', state_key(state), id)
   end
-  call('ZREM', X .. 'user:' .. f.x_user, id)
+  call('ZREM', X .. 'user:' .. user, id)
 end
 
 -- `kind`: 1 successful, 2 failed. `value`: base64, '' = none.
-local function add_result(id, kind, worker, execution, started, value)
+local function add_result(id, kind, worker, execution, fence, value)
   local stream = P .. ':results:' .. id
   if value == '' then
     call('XADD', stream, 'MAXLEN', '~', 10, '*', 'type', kind, 'worker_name', worker, 'execution_id', execution,
-      'execution_started_at', started, 'execution_ended_at', seconds(now))
+      'execution_started_at', seconds(fence), 'execution_ended_at', seconds(now))
   else
     call('XADD', stream, 'MAXLEN', '~', 10, '*', 'type', kind, 'worker_name', worker,
       kind == 1 and 'return_value' or 'exc_string', value, 'execution_id', execution,
-      'execution_started_at', started, 'execution_ended_at', seconds(now))
+      'execution_started_at', seconds(fence), 'execution_ended_at', seconds(now))
   end
 end
 
--- A job that failed for good. `f`: origin, x_user, x_created, x_type, failure_ttl, x_progress.
-local function fail(id, f, worker, execution, started, error, trace, extra)
-  local ttl = tonumber(f.failure_ttl or 31536000)
-  local at = iso(now)
-  call('HSET', job_key(id), 'status', 'failed', 'x_status', 'failed', 'ended_at', at, 'x_error', error,
-    'x_seq', seq(), 'x_status_seq', seq(), unpack(extra))
-  add_result(id, 2, worker, execution, started, trace)
-  call('ZADD', P .. ':failed:' .. f.origin, expiry_score(ttl), id)
+-- A job that failed for good. `f`: the whole record, counters as they shall be.
+local function fail(id, f, worker, execution, error, trace)
+  local ttl = tonumber(f.failure_ttl)
+  call('HSET', job_key(id), 'status', 'failed', 'x_mark', mark('failed'), 'x_run', pack_run(f), 'ended_at', iso(now),
+    'x_error', error)
+  add_result(id, 2, worker, execution, f.fence, trace)
+  call('ZADD', P .. ':failed:' .. f.queue, expiry_score(ttl), id)
   expire(id, ttl)
-  move_state(id, 'running', 'failed', f.x_created)
-  changed(id, 'failed', seq(), tonumber(f.x_progress or 0), '', f.x_user, f.x_type or '')
+  move_state(id, 'running', 'failed', f.created)
+  changed(id, 'failed', tonumber(call('HGET', job_key(id), 'x_progress') or 0), f.user, f.type)
 end

@@ -1,11 +1,15 @@
--- Reading a job's fields by name, and moving it from one state to another in the index.
--- Needs: base.
-local function fields(id, names)
-  local values = call('HMGET', job_key(id), unpack(names))
-  local f = {}
-  for i, name in ipairs(names) do f[name] = values[i] end
-  return f
-end
+-- A job's record. Beside RQ's own fields it has three packed ones, because what a call costs is how many fields it looks
+-- up and writes (the table of fields is in jobqueue/README.md):
+--   x_core  what never changes, \31 between: user limiter queue type created result_ttl failure_ttl max_attempts
+--           max_lost timeout priority persist
+--   x_run   what executions leave behind, spaces between: exec attempt fence failures losses ran restarts stopping
+--   x_mark  our last word: status seq status_seq
+-- Needs: base, events.
+local NONE = '-'
+local CORE_HEAD = '^([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31'
+local CORE_TAIL = '([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)$'
+local RUN = '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$'
+local FRESH_RUN = '- 0 0 0 0 0 0 -'
 
 local STATE = {
   created = 'pending', queued = 'pending', deferred = 'pending', ready_to_enqueue = 'pending', rate_limited = 'pending',
@@ -13,10 +17,49 @@ local STATE = {
   stopped = 'cancelled',
 }
 
--- `f`: status and x_retry. A retry that waits for its back-off is pending for our users.
-local function state_of(f)
-  if f.status == 'scheduled' and f.x_retry then return 'pending' end
-  return STATE[f.status or ''] or 'pending'
+local function pack_core(f)
+  return table.concat({ f.user, f.limiter or '', f.queue, f.type, f.created, f.result_ttl, f.failure_ttl, f.max_attempts,
+    f.max_lost, f.timeout, f.priority, f.persist }, '\31')
+end
+
+local function pack_run(f)
+  return table.concat({ f.exec or NONE, f.attempt, f.fence, f.failures, f.losses, f.ran, f.restarts, f.stopping or NONE }, ' ')
+end
+
+local function read_core(f, text)
+  local limiter, exists
+  f.user, limiter, f.queue, f.type, f.created, f.result_ttl, f.failure_ttl, f.max_attempts, f.max_lost, f.timeout,
+    f.priority, f.persist = string.match(text, CORE_HEAD .. CORE_TAIL)
+  f.limiter = limiter ~= '' and limiter or nil
+end
+
+local function read_run(f, text)
+  local exec, attempt, fence, failures, losses, ran, restarts, stopping = string.match(text or FRESH_RUN, RUN)
+  f.exec = exec ~= NONE and exec or nil
+  f.stopping = stopping ~= NONE and stopping or nil
+  f.attempt, f.failures, f.losses = tonumber(attempt), tonumber(failures), tonumber(losses)
+  f.restarts, f.fence, f.ran = tonumber(restarts), fence, ran
+end
+
+-- Everything about a job, by name; nil when there is no record. Without x_core it is a stock job that we never met.
+local function job(id, ...)
+  local values = call('HMGET', job_key(id), 'status', 'x_core', 'x_run', 'x_mark', 'x_retry', ...)
+  if not values[1] then return nil end
+  local f = { status = values[1], retry = values[5] }
+  for n, name in ipairs({ ... }) do f[name] = values[n + 5] end
+  if values[2] then read_core(f, values[2]) end
+  read_run(f, values[3])
+  f.last, f.seq, f.status_seq = string.match(values[4] or '', '^(%S+) (%d+) (%d+)$')
+  -- A retry that waits for its back-off is scheduled in RQ's words and pending for our users.
+  f.state = (f.status == 'scheduled' and f.retry) and 'pending' or STATE[f.status] or 'pending'
+  return f
+end
+
+-- The new x_mark of a job whose status changes in this call.
+local marks = {}
+local function mark(status)
+  if not marks[status] then marks[status] = status .. ' ' .. seq() .. ' ' .. seq() end
+  return marks[status]
 end
 
 local function move_state(id, from, to, created)

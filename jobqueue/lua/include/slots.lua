@@ -1,24 +1,27 @@
 -- The end of an execution gives back everything that it held, and lets the next jobs of its user in.
--- Needs: base, limits, admission.
-local freed = { leases = {}, stopping = {}, wip = {}, live = {}, allowed = {}, users = {}, count = 0 }
+-- Needs: base, limits, admission, record.
+local freed = { leases = {}, stopping = {}, wip = {}, live = {}, allowed = {}, users = {} }
 
 local function remember(name, id) append(freed.allowed, name, id) end
 
--- `f`: the record's origin, x_user, rate_limit_key, x_status. Nothing is written before `give_back`.
-local function free_slot(id, token, f, stopping)
-  append(freed, stopping and 'stopping' or 'leases', token)
-  append(freed.wip, f.origin, token)
-  append(freed.live, f.x_user, token)
-  -- A cancelled job that was restarted meanwhile has a new place in line, which is not this execution's to give back.
-  local restarted = stopping and f.x_status ~= 'canceled'
-  if f.rate_limit_key and not restarted then remember(f.rate_limit_key, id) end
-  freed.users[f.x_user] = true
-  freed.count = freed.count + 1
+-- Indexes are written together, by `give_back`.
+local function free_slot(id, token, user, limiter, queue)
+  freed.leases[#freed.leases + 1] = token
+  append(freed.wip, queue, token)
+  append(freed.live, user, token)
+  if limiter then remember(limiter, id) end
+  freed.users[user] = true
 end
 
--- A slot in the user's admission only: of a job that was waiting in the queue list.
-local function free_place(id, f)
-  if f.rate_limit_key then remember(f.rate_limit_key, id) end
+-- The execution of a cancelled job. When the job was restarted meanwhile it has a new place in line, not to be given back.
+local function free_stopping(id, token, f)
+  freed.stopping[#freed.stopping + 1] = token
+  append(freed.wip, f.queue, token)
+  append(freed.live, f.user, token)
+  if f.limiter and f.state == 'cancelled' then remember(f.limiter, id) end
+  freed.users[f.user] = true
+  f.stopping = nil
+  call('HSET', job_key(id), 'x_run', pack_run(f))
 end
 
 local function give_back()
@@ -32,10 +35,4 @@ local function give_back()
     promote(limiter)
     drop_if_idle(limiter)
   end
-end
-
-local function forget_records(worker, id, execution)
-  call('DEL', P .. ':execution:' .. id .. ':' .. execution)
-  call('ZREM', P .. ':executions:' .. id, execution)
-  if worker then call('SREM', P .. ':worker:' .. worker .. ':executions', id .. ':' .. execution) end
 end
