@@ -54,7 +54,7 @@ def parse_core(text: str) -> Core:
     )
     return Core(
         user,
-        limiter,
+        f"user:{user}" if limiter == "+" else limiter,
         queue,
         job_type,
         int(created),
@@ -63,7 +63,7 @@ def parse_core(text: str) -> Core:
         int(attempts),
         int(lost),
         int(timeout),
-        priority,  # type: ignore[arg-type]
+        priority or "normal",  # type: ignore[arg-type]
     )
 
 

@@ -81,7 +81,7 @@ local function store(entry, created)
   local later = due > now
   local status = later and 'scheduled' or admit(id, limiter, priority, created)
   local state = later and 'scheduled' or 'pending'
-  local core = table.concat({ user, limiter, queue, job_type, int(created), options, priority, '' }, '\31')
+  local core = table.concat({ user, '+', queue, job_type, int(created), options, priority == 'normal' and '' or priority, '' }, '\31')
   -- What every call looks up comes first: a small hash is searched from its beginning.
   call('HSET', job_key(id), 'status', status, 'x_core', core, 'x_mark', mark(status), 'data', ARGV[i + 3],
     'origin', queue, 'timeout', timeout, 'created_at', created_at, 'result_ttl', result_ttl, 'failure_ttl', failure_ttl,

@@ -99,7 +99,7 @@ local function settle(i, token, leased, worker)
   end
   local user, limiter, queue, job_type, created, ttl = string.match(values[2], CORE_HEAD)
   local fence = string.match(values[3], '^%S+ %d+ (%d+)')
-  free_slot(id, token, user, limiter ~= '' and limiter, queue)
+  free_slot(id, token, user, limiter_of(user, limiter), queue)
   local ran = now - fence
   finished.busy = finished.busy + math.max(0, ran)
   if ran > RECORDS_AFTER then forget_records(worker, id, execution) end

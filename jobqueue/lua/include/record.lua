@@ -1,7 +1,8 @@
 -- A job's record. Beside RQ's own fields it has three packed ones, because what a call costs is how many fields it looks
 -- up and writes (the table of fields is in jobqueue/README.md):
 --   x_core  what never changes, \31 between: user limiter queue type created result_ttl failure_ttl max_attempts
---           max_lost timeout priority persist
+--           max_lost timeout priority persist; limiter is + for the user's own, priority is empty for normal (a value
+--           under 65 bytes keeps the hash compact on a Redis with default settings)
 --   x_run   what executions leave behind, spaces between: exec attempt fence failures losses ran restarts stopping
 --   x_mark  our last word: status seq status_seq
 -- Needs: base, events.
@@ -17,9 +18,15 @@ local STATE = {
   stopped = 'cancelled',
 }
 
+local function limiter_of(user, packed)
+  if packed == '+' then return 'user:' .. user end
+  return packed ~= '' and packed or nil
+end
+
 local function pack_core(f)
-  return table.concat({ f.user, f.limiter or '', f.queue, f.type, f.created, f.result_ttl, f.failure_ttl, f.max_attempts,
-    f.max_lost, f.timeout, f.priority, f.persist }, '\31')
+  local limiter = f.limiter == 'user:' .. f.user and '+' or f.limiter or ''
+  return table.concat({ f.user, limiter, f.queue, f.type, f.created, f.result_ttl, f.failure_ttl, f.max_attempts,
+    f.max_lost, f.timeout, f.priority == 'normal' and '' or f.priority, f.persist }, '\31')
 end
 
 local function pack_run(f)
@@ -27,10 +34,10 @@ local function pack_run(f)
 end
 
 local function read_core(f, text)
-  local limiter, exists
+  local limiter
   f.user, limiter, f.queue, f.type, f.created, f.result_ttl, f.failure_ttl, f.max_attempts, f.max_lost, f.timeout,
     f.priority, f.persist = string.match(text, CORE_HEAD .. CORE_TAIL)
-  f.limiter = limiter ~= '' and limiter or nil
+  f.limiter = limiter_of(f.user, limiter)
 end
 
 local function read_run(f, text)
