@@ -1,17 +1,167 @@
-"""Temporary stand-in until the real runner is here."""
+"""One execution of one claimed job: find what it runs, run it, stop it when asked, come to a verdict.
+
+Three ways to run: plain coroutine functions inside the present task (`InlineCall`), job types of mode `async` and plain
+functions in threads beside it (`TaskCall`), job types of mode `process` in a child (`ProcessJob`).
+"""
+
 from __future__ import annotations
-import importlib
+
 import asyncio
-from jobqueue.job import Completed
-_cache = {}
-class JobRun:
-    __slots__ = ("job",)
-    stuck = False
-    def __init__(self, job, settings, report):
-        self.job = job
-    async def run(self):
-        f = _cache.get(self.job.function)
-        if f is None:
-            m, _, n = self.job.function.rpartition(".")
-            f = _cache[self.job.function] = getattr(importlib.import_module(m), n)
-        return Completed(await f(*self.job.args))
+import contextvars
+import inspect
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from jobqueue.config import JobTypeSettings, Settings
+from jobqueue.job import Claimed, Failed, Outcome, Progress
+from worker.context import PermanentError
+from worker.job_context import Context, JobFacts
+from worker.loop_calls import GIVEN_UP, InlineCall, TaskCall
+from worker.process_job import ProcessJob, assignment_for
+from worker.progress import ProgressThrottle
+from worker.resolve import JobFunction, job_function, plain_function, validated
+from worker.stopping import Stoppable
+from worker.verdicts import CANCELLED_ITSELF, plain_outcome, type_outcome
+from worker.wording import fault_of
+
+
+class JobRun(Stoppable):
+    """`report` is called in the event loop, and not after `run` has returned."""
+
+    __slots__ = ("_notes", "_report")
+
+    def __init__(self, job: Claimed, settings: Settings, report: Callable[[Progress], None]) -> None:
+        super().__init__(job, settings)
+        self._report = report
+        self._notes: ProgressThrottle | None = None
+
+    async def run(self) -> Outcome | None:
+        """None: write nothing, the job is no longer ours. Raises CancelledError only."""
+        try:
+            outcome = await guarded(self._perform())
+        except asyncio.CancelledError:
+            if _task_is_cancelled():
+                raise
+            outcome = CANCELLED_ITSELF
+        finally:
+            self._end()
+            if self._notes is not None:
+                self._notes.close()
+        return self._verdict if self._decided else outcome
+
+    async def _perform(self) -> Outcome:
+        if self._decided:
+            return GIVEN_UP
+        if self._job.decode_error is not None:
+            raise PermanentError("DecodeError", self._job.decode_error)
+        kind = self._settings.job_types.get(self._job.job_type)
+        if kind is None:
+            return await self._run_plain()
+        return await (self._run_process(kind) if kind.mode == "process" else self._run_async(kind))
+
+    async def _run_plain(self) -> Outcome:
+        job = self._job
+        function = plain_function(job.function, self._settings.worker.allowed_functions)
+        if function.in_loop:
+            result = await self._run_inline(function.call(*job.args, **job.kwargs))
+        else:
+            result = await self._run_in_thread(function.call)
+        return plain_outcome(result, job.serializer)
+
+    async def _run_inline(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            awaited = coroutine.send(None)
+        except StopIteration as done:
+            return done.value
+        # Only from here on is there anything to stop or to time.
+        call = InlineCall(coroutine, awaited, _current_task())
+        self._begin(call)
+        try:
+            return await call
+        finally:
+            call.settle()
+
+    async def _run_in_thread(self, function: Callable[..., Any]) -> Any:
+        body = partial(contextvars.copy_context().run, self._in_thread, function)
+        call = TaskCall(asyncio.get_running_loop().run_in_executor(None, body), obeys=False)
+        self._begin(call)
+        return await call.wait()
+
+    def _in_thread(self, function: Callable[..., Any]) -> Any:
+        if self._decided:
+            return None
+        result = function(*self._job.args, **self._job.kwargs)
+        # A wrapped coroutine function looks like any other; RQ runs what it returns too.
+        return asyncio.run(result) if inspect.iscoroutine(result) else result
+
+    async def _run_async(self, kind: JobTypeSettings) -> Outcome:
+        function = job_function(kind.function, kind.parameters)
+        if not function.is_async:
+            raise PermanentError("FunctionNotAsync", f"{kind.function} must be a coroutine function in mode async")
+        parameters = validated(function.parameters, self._parameters())
+        self._context = Context(self._facts(), self._open_notes().put_from_any_thread)
+        body = guarded(_type_call(function, self._context, parameters))
+        task = asyncio.get_running_loop().create_task(body, name=f"run-{self._job.job_id}")
+        call = TaskCall(task, obeys=True)
+        self._begin(call)
+        return await call.wait()
+
+    async def _run_process(self, kind: JobTypeSettings) -> Outcome:
+        try:
+            assignment = assignment_for(kind, self._facts(), self._parameters())
+        except TypeError as error:
+            raise PermanentError("InvalidParameters", str(error)) from None
+        process = ProcessJob(kind, assignment, self._open_notes().put)
+        self._begin(process)
+        return await process.wait()
+
+    def _parameters(self) -> Any:
+        if len(self._job.args) != 2:
+            raise PermanentError("InvalidParameters", "the call must be [job_type, parameters]")
+        return self._job.args[1]
+
+    def _facts(self) -> JobFacts:
+        job, storage = self._job, self._settings.storage
+        limit = job.timeout_seconds
+        return JobFacts(
+            job_id=job.job_id,
+            job_type=job.job_type,
+            user_id=job.user_id,
+            attempt=job.attempt,
+            fence=job.fence,
+            jobs_dir=str(storage.jobs_dir),
+            input_root=str(storage.input_root),
+            deadline=None if limit is None else time.monotonic() + limit,
+        )
+
+    def _open_notes(self) -> ProgressThrottle:
+        self._notes = ProgressThrottle(self._job.token, self._report, asyncio.get_running_loop())
+        return self._notes
+
+
+async def guarded(steps: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """The outcome of the steps, or what they raised in words."""
+    try:
+        return await steps
+    except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+        raise
+    # Whatever else a job raises is its verdict and must not reach the worker, SystemExit included.
+    except BaseException as error:  # noqa: BLE001
+        return Failed(*fault_of(error))
+
+
+async def _type_call(function: JobFunction, context: Context, parameters: Any) -> Outcome:
+    return type_outcome(await function.call(context, parameters))
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+def _task_is_cancelled() -> bool:
+    """By somebody else: this module takes back its own requests."""
+    return _current_task().cancelling() > 0

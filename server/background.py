@@ -1,0 +1,68 @@
+"""The server's duties beside answering: rescue and due jobs, silent workers, its own presence, host figures."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+
+from jobqueue import JobQueue, Settings
+from server.app_keys import GAUGES, QUEUE, SETTINGS
+from server.gauges import Gauges
+from server.periodic import every
+
+log = logging.getLogger(__name__)
+
+PRESENCE_SECONDS: Final = 5.0
+CPU_SECONDS: Final = 2.0
+
+
+class Duties:
+    def __init__(self, queue: JobQueue, gauges: Gauges) -> None:
+        self._queue = queue
+        self._gauges = gauges
+
+    def start(self, settings: Settings) -> list[asyncio.Task[None]]:
+        table = (
+            ("tick", settings.server.tick_seconds, self._tick),
+            ("worker-check", settings.server.worker_check_seconds, self._check_workers),
+            ("presence", PRESENCE_SECONDS, self._beat),
+            ("cpu-sampler", CPU_SECONDS, self._gauges.sample_cpu),
+        )
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(every(seconds, action, name=name), name=name) for name, seconds, action in table]
+        for task in tasks:
+            task.add_done_callback(_complain)
+        return tasks
+
+    async def _tick(self) -> bool:
+        report = await self._queue.maintenance.tick()
+        if report.rescued or report.failed:
+            log.warning("took jobs from lost workers: rescued=%d failed=%d", report.rescued, report.failed)
+        return report.more
+
+    async def _check_workers(self) -> None:
+        if removed := await self._queue.maintenance.check_workers():
+            log.warning("removed registrations of silent workers: %d", removed)
+
+    async def _beat(self) -> None:
+        await self._gauges.sample_memory()
+        await self._queue.presence.beat_server(host=socket.gethostname(), pid=os.getpid(), rss_mb=self._gauges.rss_mb)
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("task %s died", task.get_name(), exc_info=task.exception())
+
+
+async def background(app: web.Application) -> AsyncIterator[None]:
+    tasks = Duties(app[QUEUE], app[GAUGES]).start(app[SETTINGS])
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

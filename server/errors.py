@@ -1,0 +1,152 @@
+"""Every answer of the API that is not a success. The class names and status codes are part of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+RETRY_AFTER: Final = {"Retry-After": "2"}
+SHOWN_CHARACTERS: Final = 64
+
+# Where in the input, and what is wrong there.
+Problem = tuple[tuple[str | int, ...], str]
+
+
+def shown(text: str) -> str:
+    """Foreign text as it may be repeated in an answer or a log line."""
+    return "".join(character for character in text if character.isprintable())[:SHOWN_CHARACTERS]
+
+
+class ApiError(Exception):
+    """`context`: further fields of the body. The message goes to the client as it is."""
+
+    status: ClassVar[int] = 500
+
+    def __init__(
+        self, message: str, *, context: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.context = dict(context or {})
+        self.headers = dict(headers or {})
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"error": type(self).__name__, "message": self.message, **self.context}
+
+
+class JobNotFoundError(ApiError):
+    status = 404
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {shown(job_id)} not found", context={"job_id": shown(job_id)})
+
+
+class JobAlreadyCompletedError(ApiError):
+    status = 409
+
+    def __init__(self, verb: str, job_id: str, current: str) -> None:
+        context = {"job_id": job_id, "current_status": current}
+        super().__init__(f"Cannot {verb} job that is already {current}", context=context)
+
+
+class JobNotRestartableError(ApiError):
+    status = 409
+
+    def __init__(self, job_id: str, current: str) -> None:
+        context = {"job_id": job_id, "current_status": current}
+        super().__init__(f"Cannot restart job that is {current}", context=context)
+
+
+class JobNotFinishedError(ApiError):
+    status = 409
+
+    def __init__(self, job_id: str, current: str) -> None:
+        context = {"job_id": job_id, "current_status": current}
+        super().__init__(f"Job has no result yet: it is {current}", context=context)
+
+
+class InvalidParameterError(ApiError):
+    status = 400
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        details = [{"loc": list(loc), "msg": msg} for loc, msg in problems]
+        loc, msg = problems[0]
+        name = shown(".".join(str(part) for part in loc))
+        super().__init__(f"Invalid value for {name}: {msg}" if name else msg, context={"details": details})
+
+
+class UnknownJobTypeError(ApiError):
+    status = 400
+
+    def __init__(self, job_type: str, known: Sequence[str]) -> None:
+        message = f"Unknown job type {shown(job_type)}; known types: {', '.join(known)}"
+        details = [{"loc": ["job_type"], "msg": "unknown job type"}]
+        super().__init__(message, context={"known_types": list(known), "details": details})
+
+
+class InvalidJsonError(ApiError):
+    status = 400
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, context={"details": [{"loc": [], "msg": message}]})
+
+
+class IdempotencyConflictError(ApiError):
+    status = 409
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__("A job with this id but other content exists", context={"job_id": job_id})
+
+
+class PayloadTooLargeError(ApiError):
+    status = 413
+
+
+class UnsupportedMediaTypeError(ApiError):
+    status = 415
+
+
+class RequestTimeoutError(ApiError):
+    status = 408
+
+
+class BadRequestError(ApiError):
+    status = 400
+
+
+class ForbiddenError(ApiError):
+    status = 403
+
+
+class RouteNotFoundError(ApiError):
+    status = 404
+
+
+class MethodNotAllowedError(ApiError):
+    status = 405
+
+
+class MisdirectedRequestError(ApiError):
+    status = 421
+
+
+class TooManyRequestsError(ApiError):
+    status = 429
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers=RETRY_AFTER)
+
+
+class QueueUnavailableError(ApiError):
+    status = 503
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers=RETRY_AFTER)
+
+
+class InternalServerError(ApiError):
+    status = 500
+
+    def __init__(self, error_id: str) -> None:
+        super().__init__("An internal error; the log has more under this id", context={"error_id": error_id})

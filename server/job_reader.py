@@ -1,0 +1,73 @@
+"""Reads of one loop tick travel together, and a job that many ask for is read once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+from jobqueue import Inspector, Job
+from jobqueue.errors import JobNotFound
+
+BATCH: Final = 200
+
+_Answers = dict[tuple[str, bool], Job | None]
+
+
+def chunks(ids: Sequence[str]) -> list[list[str]]:
+    rest = iter(ids)
+    return [part for _ in range(0, len(ids), BATCH) if (part := list(islice(rest, BATCH)))]
+
+
+class JobReader:
+    """Nobody joins a read that was sent before he asked: it could be older than an answer given meanwhile."""
+
+    def __init__(self, inspector: Inspector) -> None:
+        self._inspector = inspector
+        self._wanted: set[tuple[str, bool]] = set()
+        self._next: asyncio.Task[_Answers] | None = None
+        self._tasks: set[asyncio.Task[_Answers]] = set()
+
+    async def get(self, job_id: str, *, result: bool = False) -> Job:
+        """Raises JobNotFound, QueueUnavailable."""
+        task = self._next or self._start()
+        self._wanted.add((job_id, result))
+        job = (await asyncio.shield(task))[job_id, result]
+        if job is None:
+            raise JobNotFound(job_id)
+        return job
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self) -> asyncio.Task[_Answers]:
+        self._next = asyncio.get_running_loop().create_task(self._read(), name="job-reads")
+        self._tasks.add(self._next)
+        self._next.add_done_callback(self._forget)
+        return self._next
+
+    def _forget(self, task: asyncio.Task[_Answers]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            # Looked at here, because all who asked may have left.
+            task.exception()
+
+    async def _read(self) -> _Answers:
+        wanted, self._wanted, self._next = self._wanted, set(), None
+        plain = [job_id for job_id, result in wanted if not result]
+        full = [job_id for job_id, result in wanted if result]
+        parts = await asyncio.gather(*map(self._read_plain, chunks(plain)), *map(self._read_full, full))
+        return {key: job for part in parts for key, job in part.items()}
+
+    async def _read_plain(self, job_ids: list[str]) -> _Answers:
+        jobs = await self._inspector.get_many(job_ids)
+        return {(job_id, False): job for job_id, job in zip(job_ids, jobs, strict=True)}
+
+    async def _read_full(self, job_id: str) -> _Answers:
+        try:
+            return {(job_id, True): await self._inspector.get(job_id, result=True)}
+        except JobNotFound:
+            return {(job_id, True): None}

@@ -1,0 +1,73 @@
+"""Server-Sent Events on the wire: encoding, resuming, and a writer that a slow client cannot hold up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+import socket
+from typing import Any, Final
+
+from aiohttp import web
+
+from server.json_text import dumps_line
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+WRITE_SECONDS: Final = 10.0
+SEND_BUFFER_BYTES: Final = 64 * 1024
+USER_BUFFER_BYTES: Final = 16 * 1024
+HEADERS: Final = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+
+def encode(event: str, data: Any, *, event_id: int) -> bytes:
+    return b"event: %s\nid: %d\ndata: %s\n\n" % (event.encode(), event_id, dumps_line(data))
+
+
+def last_event_id(request: web.Request) -> int | None:
+    """What the client has seen; a browser sends the header by itself, newer than the query of its first connection."""
+    text = request.headers.get("Last-Event-ID") or request.query.get("last_event_id") or ""
+    return int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else None
+
+
+class EventWriter:
+    """One open stream. Raises ConnectionError when the client is gone or does not read."""
+
+    def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
+        self._request = request
+        self._response = response
+        self.response = response
+        self.written_at = 0.0
+
+    @classmethod
+    async def open(cls, request: web.Request) -> EventWriter:
+        _keep_buffers_small(request.transport)
+        response = web.StreamResponse(headers=HEADERS)
+        await response.prepare(request)
+        return cls(request, response)
+
+    async def write(self, block: bytes) -> None:
+        if not self.written_at:
+            # Spread over the clients, so that they do not all come back at once after a restart.
+            block = b"retry: %d\n" % random.randint(2000, 5000) + block
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._response.write(block)
+                await self._request.writer.drain()
+        except TimeoutError:
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise ConnectionAbortedError("the client does not read") from None
+        self.written_at = asyncio.get_running_loop().time()
+
+
+def _keep_buffers_small(transport: asyncio.Transport | None) -> None:
+    if transport is None:
+        return
+    transport.set_write_buffer_limits(high=USER_BUFFER_BYTES)
+    with contextlib.suppress(OSError):
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

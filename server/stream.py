@@ -1,0 +1,100 @@
+"""One client's stream of one job: the present state at once, then changes, `job_complete` last."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from jobqueue import Job, JobChange
+from jobqueue.errors import JobNotFound, QueueUnavailable
+from jobqueue.states import TERMINAL
+from server import sse
+from server.hub import as_change
+from server.job_reader import JobReader
+from server.schemas import complete_json, update_json
+from server.watcher import Watcher
+
+# Progress comes at most this often; changes of status always at once.
+PROGRESS_SECONDS: Final = 0.25
+READ_AGAIN_SECONDS: Final = 1.0
+
+
+def is_seen(job: Job, last_id: int | None) -> bool:
+    """The client has seen the end of this job and nothing has happened since: it need not come again."""
+    return job.state in TERMINAL and last_id is not None and last_id >= job.status_seq
+
+
+class JobStream:
+    def __init__(
+        self,
+        job_id: str,
+        writer: sse.EventWriter,
+        *,
+        watcher: Watcher,
+        reader: JobReader,
+        keep_alive_seconds: float,
+    ) -> None:
+        self._job_id = job_id
+        self._writer = writer
+        self._watcher = watcher
+        self._reader = reader
+        self._keep_alive_seconds = keep_alive_seconds
+
+    async def run(self, job: Job, last_id: int | None) -> None:
+        """`job`: as read after the watcher was registered. Ends after `job_complete` or when the watch ends."""
+        if job.state in TERMINAL:
+            await self._complete(as_change(job))
+        elif last_id == job.seq:
+            # Nothing new, but the answer's head must go out.
+            await self._writer.write(sse.KEEP_ALIVE)
+            await self._follow()
+        else:
+            await self._update(as_change(job))
+            await self._follow()
+
+    async def _follow(self) -> None:
+        while not self._watcher.ended:
+            if not await self._watcher.wait(self._until_keep_alive(), status_only=False):
+                await self._writer.write(sse.KEEP_ALIVE)
+                continue
+            for change in self._watcher.take():
+                if change.state in TERMINAL:
+                    await self._complete(change)
+                    return
+                await self._update(change)
+            await self._watcher.wait(PROGRESS_SECONDS, status_only=True)
+
+    async def _update(self, change: JobChange) -> None:
+        await self._writer.write(sse.encode("job_update", update_json(change), event_id=change.seq))
+
+    async def _complete(self, change: JobChange) -> None:
+        job = await self._read_end()
+        if job is None and self._watcher.ended:
+            return
+        if job is not None and job.status_seq == change.status_seq:
+            data = complete_json(as_change(job), job.result, job.error)
+            event_id = job.seq
+        else:
+            # Restarted or removed since: what it ended with is known, why is not any more.
+            gone = "the reason was overwritten by a restart" if change.state == "failed" else None
+            data = complete_json(change, None, gone)
+            event_id = change.seq
+        await self._writer.write(sse.encode("job_complete", data, event_id=event_id))
+
+    async def _read_end(self) -> Job | None:
+        """None when the job is gone, or when the watch ended before Redis could be asked."""
+        while True:
+            try:
+                return await self._reader.get(self._job_id, result=True)
+            except JobNotFound:
+                return None
+            except QueueUnavailable:
+                if self._watcher.ended:
+                    return None
+            await asyncio.sleep(READ_AGAIN_SECONDS)
+            if self._until_keep_alive() <= 0:
+                await self._writer.write(sse.KEEP_ALIVE)
+
+    def _until_keep_alive(self) -> float:
+        idle = asyncio.get_running_loop().time() - self._writer.written_at
+        return self._keep_alive_seconds - idle

@@ -1,0 +1,218 @@
+"""The queue library's interface over a dictionary. Every change is published at once, unless `muted`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from jobqueue import Cancelled, Enqueued, Job, JobChange, NewJob, Stats, TickReport, WorkerInfo
+from jobqueue.errors import DuplicateJob, JobNotFound, QueueUnavailable, WrongState
+from jobqueue.states import RESTARTABLE, TERMINAL, State
+
+CREATED = 1_762_961_400_000_000  # 2025-11-12T15:30:00Z
+
+
+class FakeEvents:
+    def __init__(self) -> None:
+        self.changed: list[Callable[[JobChange], None]] = []
+        self.gaps: list[Callable[[], None]] = []
+        self.subscribed = False
+        self.muted = False
+        self.lag_ms = 0.5
+        self.started = self.stopped = 0
+
+    def on_change(self, callback: Callable[[JobChange], None]) -> None:
+        self.changed.append(callback)
+
+    def on_gap(self, callback: Callable[[], None]) -> None:
+        self.gaps.append(callback)
+
+    async def start(self) -> None:
+        self.started += 1
+        self.subscribed = True
+        self.gap()
+
+    async def stop(self) -> None:
+        self.stopped += 1
+
+    async def wait_subscribed(self) -> None:
+        assert self.subscribed
+
+    def gap(self) -> None:
+        for callback in self.gaps:
+            callback()
+
+    def publish(self, change: JobChange) -> None:
+        if not self.muted:
+            for callback in self.changed:
+                callback(change)
+
+
+class FakeQueue:
+    """Producer, inspector, maintenance and presence in one; `down` is raised by every call while it is set."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.new: dict[str, NewJob] = {}
+        self.restarted: dict[str, Sequence[Any] | None] = {}
+        self.n = 0
+        self.down: Exception | None = None
+        self.reads: list[tuple[str, ...]] = []
+        self.result_reads: list[str] = []
+        self.before_read: Callable[[], Awaitable[None]] | None = None
+        self.after_read: Callable[[], Awaitable[None]] | None = None
+        self.before_change: Callable[[], Awaitable[None]] | None = None
+        self.ticks: list[TickReport] = []
+        self.tick_count = self.checks = self.beats = 0
+        self.beat: dict[str, Any] = {}
+        self.workers: tuple[WorkerInfo, ...] = ()
+        self.last_cleanup: int | None = None
+        self.log: list[str] = []
+        self.closed = False
+        self.events = FakeEvents()
+        self.producer = self.inspector = self.maintenance = self.presence = self
+
+    async def close(self) -> None:
+        self.closed = True
+        self.log.append("queue closed")
+
+    async def ready(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        if self.down is not None:
+            raise self.down
+
+    # what tests do to jobs
+
+    def add(self, job_id: str, state: State = "pending", **fields: Any) -> Job:
+        self.n += 1
+        job = Job(
+            **{
+                "job_id": job_id, "job_type": "extraction", "user_id": "default_user", "queue": "default",
+                "state": state, "seq": self.n, "status_seq": self.n, "priority": "normal", "progress": 0.0, "step": "",
+                "items_done": 0, "items_total": 0, "created_at": CREATED, "due_at": None, "started_at": None,
+                "ended_at": CREATED + 60_000_000 if state in TERMINAL else None, "execution_seconds": 0.0,
+                "error": None, "attempt": 0, "restarts": 0, "worker": None, **fields,
+            }
+        )  # fmt: skip
+        self.jobs[job_id] = job
+        self._publish(job)
+        return job
+
+    def change(self, job_id: str, state: State, **fields: Any) -> Job:
+        self.n += 1
+        ended = CREATED + 60_000_000 if state in TERMINAL else None
+        job = replace(self.jobs[job_id], state=state, seq=self.n, status_seq=self.n, **{"ended_at": ended, **fields})
+        self.jobs[job_id] = job
+        self._publish(job)
+        return job
+
+    def progress(self, job_id: str, fraction: float, step: str = "") -> Job:
+        self.n += 1
+        job = self.jobs[job_id] = replace(self.jobs[job_id], seq=self.n, progress=fraction, step=step)
+        self._publish(job)
+        return job
+
+    def remove(self, job_id: str) -> None:
+        del self.jobs[job_id]
+
+    def _publish(self, job: Job) -> None:
+        change = JobChange(
+            job.job_id, job.seq, job.status_seq, job.state, job.progress, job.step, job.user_id, job.job_type
+        )
+        self.events.publish(change)
+
+    # the library's interface
+
+    async def enqueue(self, job: NewJob) -> Enqueued:
+        if self.before_change is not None:
+            await self.before_change()
+        self._check()
+        known = self.new.get(job.job_id)
+        if known is not None:
+            if known != job:
+                raise DuplicateJob(job.job_id)
+            return Enqueued(job.job_id, self.jobs[job.job_id].state, False)
+        self.new[job.job_id] = job
+        state: State = "scheduled" if (job.due or 0) > time.time() * 1_000_000 else "pending"
+        self.add(job.job_id, state, user_id=job.user_id, job_type=job.job_type, due_at=job.due)
+        return Enqueued(job.job_id, state, True)
+
+    async def cancel(self, job_id: str) -> Cancelled:
+        if self.before_change is not None:
+            await self.before_change()
+        self._check()
+        job = self._known(job_id)
+        if job.state == "cancelled":
+            return Cancelled(job_id, False)
+        if job.state in TERMINAL:
+            raise WrongState(job.state)
+        self.change(job_id, "cancelled")
+        return Cancelled(job_id, True)
+
+    async def restart(self, job_id: str, *, args: Sequence[Any] | None = None) -> None:
+        self._check()
+        job = self._known(job_id)
+        if job.state not in RESTARTABLE:
+            raise WrongState(job.state)
+        self.restarted[job_id] = args
+        self.change(job_id, "pending", progress=0.0, error=None, started_at=None, restarts=job.restarts + 1)
+
+    def _known(self, job_id: str) -> Job:
+        if job_id not in self.jobs:
+            raise JobNotFound(job_id)
+        return self.jobs[job_id]
+
+    async def get(self, job_id: str, *, result: bool = False) -> Job:
+        self.result_reads.append(job_id)
+        (job,) = await self._read([job_id])
+        if job is None:
+            raise JobNotFound(job_id)
+        return job if result and job.state == "completed" else replace(job, result=None)
+
+    async def get_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+        self.reads.append(tuple(job_ids))
+        jobs = await self._read(job_ids)
+        return [None if job is None else replace(job, result=None) for job in jobs]
+
+    async def _read(self, job_ids: Sequence[str]) -> list[Job | None]:
+        if self.before_read is not None:
+            await self.before_read()
+        self._check()
+        await asyncio.sleep(0)
+        jobs = [self.jobs.get(job_id) for job_id in job_ids]
+        if self.after_read is not None:
+            await self.after_read()
+        return jobs
+
+    async def stats(self) -> Stats:
+        self._check()
+        counts: dict[State, int] = {}
+        for job in self.jobs.values():
+            counts[job.state] = counts.get(job.state, 0) + 1
+        return Stats(
+            counts=counts, limit_total=10, limit_per_user=3, last_cleanup=self.last_cleanup, workers=self.workers,
+            servers_rss_mb=100, redis_memory_mb=7, server_time=CREATED,
+        )  # fmt: skip
+
+    async def tick(self) -> TickReport:
+        self._check()
+        self.tick_count += 1
+        return self.ticks.pop(0) if self.ticks else TickReport(0, 0, 0, 0, False)
+
+    async def check_workers(self) -> int:
+        self._check()
+        self.checks += 1
+        return 0
+
+    async def beat_server(self, *, host: str, pid: int, rss_mb: int) -> None:
+        self._check()
+        self.beats += 1
+        self.beat = {"host": host, "pid": pid, "rss_mb": rss_mb}
+
+
+AWAY = QueueUnavailable("Redis is not reachable at unix:///secret/place")

@@ -1,0 +1,148 @@
+"""document_processing: what is accepted at submit, what is refused, and with which words."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from worker.jobs.document_processing.parameters import Parameters
+
+ONE = {"documents": [{"path": "a.txt"}]}
+
+
+def mistakes(**values: Any) -> dict[tuple[Any, ...], str]:
+    with pytest.raises(ValidationError) as caught:
+        Parameters.model_validate(ONE | values)
+    return {error["loc"]: error["msg"] for error in caught.value.errors()}
+
+
+def test_defaults() -> None:
+    chunking = Parameters.model_validate(ONE).chunking()
+    assert (chunking.strategy, chunking.size, chunking.overlap) == ("token", 512, 50)
+    assert (chunking.tokenizer, chunking.min_characters) == ("o200k", 40)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "size", "overlap"),
+    [("character", None, 200), ("token", 100, 10), ("character", 16, 1), ("token", 32_000, 50)],
+)
+def test_default_overlap(strategy: str, size: int | None, overlap: int) -> None:
+    parameters = Parameters.model_validate(ONE | {"chunk_strategy": strategy, "chunk_size": size})
+    assert parameters.chunking().overlap == overlap
+
+
+def test_parameter_not_built_is_answered_with_those_that_are() -> None:
+    found = mistakes(password="x", chunk_size=5)
+    assert found["password",].startswith("not a parameter of document_processing, which has: chunk_size,")
+    assert "min_chunk_chars" in found["password",]
+    assert ("chunk_size",) in found
+
+
+@pytest.mark.parametrize("strategy", ["heading", "semantic", "delimiter", "schema", "nonsense"])
+def test_strategy_not_built_is_answered_with_those_that_are(strategy: str) -> None:
+    message = mistakes(chunk_strategy=strategy)["chunk_strategy",]
+    assert "'token'" in message and "'character'" in message
+
+
+def test_format_not_built_is_answered_with_those_that_are() -> None:
+    assert "'auto', 'pdf', 'markdown' or 'text'" in mistakes(input_format="docx")["input_format",]
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"chunk_size": 15}, "chunk_size"),
+        ({"chunk_size": 32_001}, "chunk_size"),
+        ({"chunk_size": 100, "overlap": 100}, "overlap"),
+        ({"overlap": 512}, "overlap"),
+        ({"chunk_strategy": "character", "overlap": 2000}, "overlap"),
+        ({"overlap": -1}, "overlap"),
+        ({"tokenizer": "p50k"}, "tokenizer"),
+        ({"encoding": "no-such"}, "encoding"),
+        ({"encoding": "hex"}, "encoding"),
+        ({"encoding": "rot13"}, "encoding"),
+        ({"encoding": "unicode_escape"}, "encoding"),
+        ({"encoding": "a\0b"}, "encoding"),
+        ({"document_timeout": 0}, "document_timeout"),
+        ({"document_timeout": float("nan")}, "document_timeout"),
+        ({"document_timeout": 3601}, "document_timeout"),
+        ({"max_error_rate": 1.1}, "max_error_rate"),
+        ({"documents": []}, "documents"),
+        ({"documents": [{"path": f"{n}.txt"} for n in range(1001)]}, "documents"),
+        ({"documents": [{"path": "a.txt"}, {"path": "./a.txt"}]}, "documents"),
+        ({"documents": [{"text": "x", "name": "n"}, {"text": "y", "name": "n"}]}, "documents"),
+    ],
+)
+def test_refused(values: dict[str, Any], place: str) -> None:
+    assert {loc[0] for loc in mistakes(**values)} == {place}
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/etc/passwd", "relative"),
+        ("a\0b", "NUL"),
+        ("a\nb", "control"),
+        ("x" * 5000, "1024"),
+        ("", "1 character"),
+        ("a\ud800", ""),
+    ],
+)
+def test_bad_path_is_an_error_of_its_field(path: str, words: str) -> None:
+    found = mistakes(documents=[{"path": path}])
+    assert words in found["documents", 0, "path"]
+
+
+@pytest.mark.parametrize("document", [{}, {"text": "x"}, {"name": "x"}, {"path": "x", "text": "y", "name": "z"}])
+def test_document_is_a_path_or_a_text(document: dict[str, str]) -> None:
+    assert "give either 'path', or 'text' with 'name'" in mistakes(documents=[document])["documents", 0]
+
+
+def test_url_is_refused_with_a_reason() -> None:
+    assert "not fetched from the web" in mistakes(documents=[{"url": "http://example.org/"}])["documents", 0]
+
+
+def test_all_mistakes_come_at_once() -> None:
+    found = mistakes(documents=[{"path": "/x"}, {"url": "y"}], chunk_size=1, overlap=-1, pages="1-2")
+    assert len(found) == 5
+
+
+def test_pdf_cannot_come_as_text() -> None:
+    assert "pdf" in mistakes(input_format="pdf", documents=[{"text": "x", "name": "y"}])[()]
+
+
+def test_encoding_gets_its_usual_name() -> None:
+    assert Parameters.model_validate(ONE | {"encoding": "Latin-1"}).encoding == "iso8859-1"
+
+
+def test_check_inputs(tmp_path: Path) -> None:
+    root = tmp_path / "input"
+    (root / "folder").mkdir(parents=True)
+    (root / "a.txt").write_text("x")
+    (tmp_path / "outside.txt").write_text("x")
+    (root / "link.txt").symlink_to(tmp_path / "outside.txt")
+    paths = ["a.txt", "missing.txt", "../outside.txt", "../nowhere.txt", "link.txt", "folder"]
+    documents: list[dict[str, str]] = [{"path": path} for path in paths]
+    parameters = Parameters.model_validate({"documents": [*documents, {"text": "x", "name": "y"}]})
+    problems = dict(parameters.check_inputs(root))
+    assert list(problems) == [("documents", index, "path") for index in (1, 2, 3, 4, 5)]
+    # Nobody learns from the answer what lies outside.
+    assert len({problems["documents", index, "path"] for index in (1, 2, 3, 4)}) == 1
+    assert "regular file" in problems["documents", 5, "path"]
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, worker.jobs.document_processing.parameters\n"
+        "heavy = {'pypdfium2', 'pypdfium2_raw', 'chardetng_py', 'semantic_text_splitter', 'redis', 'aiohttp'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

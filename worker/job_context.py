@@ -1,0 +1,104 @@
+"""The one implementation of `JobContext`, for both modes and for stock workers; they differ in where notes go."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from worker.context import JobCancelled
+from worker.note import Note
+
+# Ids of jobs become names of folders, and stock producers choose ids as they like.
+_SAFE_ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.\-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFacts:
+    """What does not change during an attempt; JSON-able. `deadline` is on the machine's monotonic clock."""
+
+    job_id: str
+    job_type: str
+    user_id: str
+    attempt: int
+    fence: int
+    jobs_dir: str
+    input_root: str
+    deadline: float | None
+
+
+class Context:
+    """`cancelled` is set from outside, `put` takes each note."""
+
+    def __init__(self, facts: JobFacts, put: Callable[[Note], None]) -> None:
+        self._facts = facts
+        self._put = put
+        self._newest = Note()
+        self.log: logging.Logger = _JobLogger(facts)
+        self.cancelled = False
+
+    @property
+    def job_id(self) -> str:
+        return self._facts.job_id
+
+    @property
+    def user_id(self) -> str:
+        return self._facts.user_id
+
+    @property
+    def attempt(self) -> int:
+        return self._facts.attempt
+
+    @property
+    def fence(self) -> int:
+        return self._facts.fence
+
+    @property
+    def folder(self) -> Path:
+        if not _SAFE_ID.fullmatch(self.job_id):
+            raise ValueError("the job's id cannot be the name of a folder")
+        folder = Path(self._facts.jobs_dir) / self.job_id
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def input_root(self) -> Path:
+        return Path(self._facts.input_root)
+
+    @property
+    def seconds_left(self) -> float | None:
+        deadline = self._facts.deadline
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    def check(self) -> None:
+        if self.cancelled:
+            raise JobCancelled(f"job {self.job_id} was asked to stop")
+
+    def progress(
+        self,
+        fraction: float | None = None,
+        *,
+        step: str | None = None,
+        done: int | None = None,
+        total: int | None = None,
+    ) -> None:
+        self._newest = self._newest.followed_by(fraction, step, done, total)
+        self._put(self._newest)
+
+
+class _JobLogger(logging.Logger):
+    """Puts the job's id into each record. Not registered by name: the logging module never forgets a name."""
+
+    def __init__(self, facts: JobFacts) -> None:
+        super().__init__(f"worker.jobs.{facts.job_type}")
+        self.parent = logging.getLogger("worker.jobs")
+        self._job_id = facts.job_id
+
+    def makeRecord(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = super().makeRecord(*args, **kwargs)
+        record.job_id = self._job_id
+        return record

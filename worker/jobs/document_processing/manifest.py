@@ -1,0 +1,54 @@
+"""The manifest: what went in, what came out, and the only place for times."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from worker.jobs.document_processing.artefacts import FileEntry
+from worker.jobs.document_processing.outcome import Outcome
+from worker.jobs.document_processing.parameters import Parameters
+
+SCHEMA_VERSION = 1
+_LIBRARIES = ("pypdfium2", "chardetng-py", "semantic-text-splitter")
+
+
+def make_manifest(
+    parameters: Parameters, outcomes: Sequence[Outcome], files: list[FileEntry], started: datetime
+) -> dict[str, object]:
+    """`files` has path, bytes, sha256 and records (lines, or 1 for a text) of every other artefact."""
+    finished = datetime.now(UTC)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "job_type": "document_processing",
+        "parameters": _parameters(parameters),
+        "seed": None,
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
+        "inputs": [_input(outcome) for outcome in outcomes],
+        "files": [asdict(entry) for entry in files],
+        "started_at": started.isoformat(),
+        "finished_at": finished.isoformat(),
+        "seconds": round((finished - started).total_seconds(), 3),
+    }
+
+
+def _parameters(parameters: Parameters) -> dict[str, object]:
+    """As used, with defaults filled in. Documents are under `inputs`, where texts are told by their hash."""
+    chunking = parameters.chunking()
+    values = parameters.model_dump(exclude={"documents"})
+    return values | {"chunk_size": chunking.size, "overlap": chunking.overlap}
+
+
+def _input(outcome: Outcome) -> dict[str, object]:
+    fields = ("document_id", "name", "source", "sha256", "bytes")
+    return {**{field: outcome.record[field] for field in fields}, "seconds": round(outcome.seconds, 3)}
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None

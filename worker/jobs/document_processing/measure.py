@@ -1,0 +1,111 @@
+"""The sizes of texts in tokens or characters, and the splitter that cuts by them. For the document process only."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from semantic_text_splitter import MarkdownSplitter, TextSplitter
+
+from worker.jobs.document_processing.task import Chunking
+
+Span = tuple[int, int]
+Splitter = TextSplitter | MarkdownSplitter
+
+# The vocabularies are compiled into the splitter and found by the name of a model that uses them.
+_MODELS = {"o200k": "gpt-4o", "cl100k": "gpt-4"}
+# The splitter overflows its stack on very long runs of blanks, and takes quadratic time on very long words.
+_LONGEST_WORD = 20_000
+_NEAR = 20
+_GAP = re.compile(r"(?<!\s)\s{1000,}")
+_UNWIELDY = re.compile(rf"{_GAP.pattern}|(?<!\S)\S{{{_LONGEST_WORD},}}")
+_WORD = re.compile(r"(?<=\s)\S")
+# More characters than this are hardly ever in one token.
+_TOKEN_REACH = 12
+_JOINERS = {"\u200d", "\ufe0e", "\ufe0f"}
+
+
+class Measure:
+    """Knows the unit. What is said to fit does fit; the splitter itself is the judge."""
+
+    def __init__(self, chunking: Chunking, *, markdown: bool) -> None:
+        self._chunking = chunking
+        self._markdown = markdown
+        # Room is left for the overlap that comes in front of a piece.
+        self._room = chunking.size - chunking.overlap
+        self._shortest = min(chunking.min_characters, self._room // 2)
+        self._whole = self._splitter(chunking.size)
+        self._lap = self._splitter(max(chunking.overlap, 1))
+        self.overlap_reach = chunking.overlap * (1 if chunking.strategy == "character" else _TOKEN_REACH)
+
+    def split(self, text: str) -> list[Span]:
+        splitter = self._splitter(self._room, trim=True)
+        return [
+            (low + start, low + end)
+            for low, high in _parts(text)
+            for start, end in self._spans(splitter, text[low:high])
+        ]
+
+    def split_evenly(self, text: str) -> list[Span]:
+        """Pieces for a text that is a little larger than one: two as a rule."""
+        return self._spans(self._splitter(max(self._room * 5 // 8, 1), trim=True), text)
+
+    def is_short(self, span: Span) -> bool:
+        return span[1] - span[0] < self._shortest
+
+    def fits(self, text: str) -> bool:
+        return self._is_one(self._whole, text, self._chunking.size)
+
+    def fits_overlap(self, text: str) -> bool:
+        return self._is_one(self._lap, text, self._chunking.overlap)
+
+    def _is_one(self, splitter: Splitter, text: str, limit: int) -> bool:
+        if self._chunking.strategy == "character":
+            return len(text) <= limit
+        if _GAP.search(text):
+            return False
+        return len(splitter.chunks(text)) == 1
+
+    def _splitter(self, capacity: int, *, trim: bool = False) -> Splitter:
+        kind: type[Splitter] = MarkdownSplitter if self._markdown and trim else TextSplitter
+        if self._chunking.strategy == "character":
+            return kind(capacity, trim=trim)
+        return kind.from_tiktoken_model(_MODELS[self._chunking.tokenizer], capacity, trim=trim)
+
+    @staticmethod
+    def _spans(splitter: Splitter, text: str) -> list[Span]:
+        return [(start, start + len(piece)) for start, piece in splitter.chunk_indices(text) if piece.strip()]
+
+
+def _parts(text: str) -> Iterator[Span]:
+    """The text without its gaps and with its longest words cut, for the splitter to take one after the other."""
+    start = 0
+    for match in _UNWIELDY.finditer(text):
+        low, high = match.span()
+        if text[low].isspace():
+            yield start, low
+            start = high
+        else:
+            for place in range(low + _LONGEST_WORD, high - _NEAR, _LONGEST_WORD):
+                cut = next((near for near in range(place, place + _NEAR) if _begins_character(text, near)), place)
+                yield start, cut
+                start = cut
+    yield start, len(text)
+
+
+def starts_of_words(text: str, low: int, high: int) -> list[int]:
+    """Offsets in `low` .. `high` - 1 at which a word begins after a blank."""
+    return [match.start() for match in _WORD.finditer(text, low, high)]
+
+
+def starts_of_characters(text: str, low: int, high: int) -> list[int]:
+    """Offsets in `low` .. `high` - 1 that do not tear a character apart, for writing without blanks."""
+    return [place for place in range(low, high) if _begins_character(text, place)]
+
+
+def _begins_character(text: str, place: int) -> bool:
+    character = text[place]
+    if character.isspace() or character in _JOINERS or unicodedata.combining(character):
+        return False
+    return place == 0 or text[place - 1] != "\u200d"

@@ -1,0 +1,176 @@
+"""What a caller may ask of document_processing. The server checks it at submit, so nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from worker.jobs.document_processing.sources import find_problem
+from worker.jobs.document_processing.task import Chunking
+
+Strategy = Literal["token", "character"]
+
+_DEFAULT_SIZE = {"token": 512, "character": 2000}
+_DEFAULT_OVERLAP = {"token": 50, "character": 200}
+_CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_NO_FILE_ENCODINGS = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}
+
+
+class Document(BaseModel):
+    """Either `path`, relative to the input folder, or `text` with a `name`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    text: str | None = None
+    name: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_url(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "url" in data:
+            message = "documents are not fetched from the web; give 'path' or 'text' with 'name'"
+            raise PydanticCustomError("url_sources_disabled", message)
+        return data
+
+    @field_validator("path", "name")
+    @classmethod
+    def _check_label(cls, value: str | None) -> str | None:
+        if value is not None and _CONTROL_CHARACTER.search(value):
+            raise ValueError("must not contain NUL or other control characters")
+        return value
+
+    @field_validator("path")
+    @classmethod
+    def _check_relative(cls, value: str | None) -> str | None:
+        if value is not None and PurePosixPath(value).is_absolute():
+            raise ValueError("must be relative to the input folder")
+        return None if value is None else str(PurePosixPath(value))
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if (self.path is None) == (self.text is None) or (self.text is None) != (self.name is None):
+            raise ValueError("give either 'path', or 'text' with 'name'")
+        return self
+
+    @property
+    def label(self) -> str:
+        return self.path or self.name or ""
+
+
+class Parameters(BaseModel):
+    """Sizes are in the unit of `chunk_strategy`: tokens or characters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    documents: list[Document] = Field(min_length=1, max_length=1000)
+    input_format: Literal["auto", "pdf", "markdown", "text"] = "auto"
+    chunk_strategy: Strategy = "token"
+    chunk_size: int | None = Field(None, ge=16, le=32_000, description="default 512 tokens or 2000 characters")
+    overlap: int | None = Field(
+        None, ge=0, lt=32_000, description="less than chunk_size; default min(50 tokens or 200 characters, a tenth)"
+    )
+    tokenizer: Literal["o200k", "cl100k"] = "o200k"
+    encoding: str | None = Field(None, max_length=64, description="of text documents; found out when not given")
+    min_chunk_chars: int = Field(40, ge=0, le=1000, description="shorter pieces are joined to their neighbours")
+    strip_boilerplate: bool = Field(True, description="leave out head and foot lines that most pages of a PDF repeat")
+    document_timeout: float = Field(120, ge=1, le=3600, description="seconds")
+    max_document_bytes: int = Field(50_000_000, ge=1, le=200_000_000)
+    max_pages: int = Field(5000, ge=1, le=20_000)
+    max_characters: int = Field(20_000_000, ge=1, le=50_000_000)
+    fail_fast: bool = Field(False, description="stop at the first document that fails")
+    max_error_rate: float = Field(1.0, ge=0, le=1, description="stop when a larger part of the documents has failed")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_what_is_built(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            mistakes = [_with_list(mistake, set(cls.model_fields)) for mistake in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(error.title, mistakes) from None
+
+    @field_validator("documents")
+    @classmethod
+    def _check_unique(cls, documents: list[Document]) -> list[Document]:
+        seen = set()
+        for document in documents:
+            key = (document.path is None, document.label)
+            if key in seen:
+                raise ValueError(f"'{document.label}' is listed twice; paths and names must be unique")
+            seen.add(key)
+        return documents
+
+    @field_validator("overlap")
+    @classmethod
+    def _check_overlap(cls, overlap: int | None, info: ValidationInfo) -> int | None:
+        size = info.data.get("chunk_size") or _DEFAULT_SIZE.get(info.data.get("chunk_strategy", ""), 0)
+        # A refused chunk_size or strategy is missing here, and gets its own message.
+        if overlap is not None and {"chunk_size", "chunk_strategy"} <= info.data.keys() and overlap >= size:
+            raise ValueError(f"must be less than chunk_size ({size})")
+        return overlap
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, encoding: str | None) -> str | None:
+        if encoding is None:
+            return None
+        try:
+            name = codecs.lookup(encoding).name
+            b"a".decode(name, "replace")
+        except (LookupError, UnicodeError, ValueError):
+            raise ValueError("is not the name of a text encoding, such as utf-8, cp1252 or shift_jis") from None
+        if name in _NO_FILE_ENCODINGS:
+            raise ValueError("is not an encoding of text files")
+        return name
+
+    @model_validator(mode="after")
+    def _check_inline_format(self) -> Self:
+        if self.input_format == "pdf" and any(document.text is not None for document in self.documents):
+            raise ValueError("input_format 'pdf' cannot be used with documents given as text")
+        return self
+
+    def chunking(self) -> Chunking:
+        """How to cut, with all defaults filled in."""
+        size = self.chunk_size or _DEFAULT_SIZE[self.chunk_strategy]
+        default_overlap = min(_DEFAULT_OVERLAP[self.chunk_strategy], size // 10)
+        return Chunking(
+            strategy=self.chunk_strategy,
+            size=size,
+            overlap=default_overlap if self.overlap is None else self.overlap,
+            tokenizer=self.tokenizer,
+            min_characters=self.min_chunk_chars,
+        )
+
+    def check_inputs(self, input_root: Path) -> list[tuple[tuple[str | int, ...], str]]:
+        """What is wrong with the input files at this moment, as (place in the parameters, message)."""
+        problems: list[tuple[tuple[str | int, ...], str]] = []
+        for index, document in enumerate(self.documents):
+            problem = find_problem(document.path, input_root) if document.path is not None else None
+            if problem is not None:
+                problems.append((("documents", index, "path"), problem))
+        return problems
+
+
+def _with_list(mistake: Any, built: set[str]) -> InitErrorDetails:
+    """The same mistake; an unknown parameter is answered with the list of those that exist."""
+    kind, message = mistake["type"], mistake["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden" and len(mistake["loc"]) == 1:
+        message = f"not a parameter of document_processing, which has: {', '.join(sorted(built))}"
+    # The message is a format string there.
+    escaped = message.replace("{", "{{").replace("}", "}}")
+    return InitErrorDetails(type=PydanticCustomError(kind, escaped), loc=mistake["loc"], input=mistake["input"])

@@ -1,0 +1,142 @@
+"""PDF to the normal form by PDFium: text page by page, outline entries as headings. For the document process only."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+from worker.jobs.document_processing.boilerplate import strip_repeated
+from worker.jobs.document_processing.errors import DocumentError
+from worker.jobs.document_processing.outline import Entry, PlacedHeading, place_headings, plain
+from worker.jobs.document_processing.parsed import Heading, Notice, Parsed
+from worker.jobs.document_processing.task import Limits
+
+_MAX_ENTRIES = 10_000
+_LOCKED = {pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY}
+# PDFium marks a hyphen at a line's end, where the word goes on in the next line.
+_SOFT_HYPHEN = re.compile("[\ufffe\x02](?:\r?\n)?")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
+
+
+def parse_pdf(data: bytes, limits: Limits, *, strip: bool, advance: Callable[[float], None]) -> Parsed:
+    """`advance` is told the part of the pages that are done.
+
+    Raises DocumentError `encrypted`, `corrupt_file`, `too_many_pages`, `too_many_characters` or `no_text_layer`.
+    """
+    with closing(_open(data)) as document:
+        count = len(document)
+        if count > limits.pages:
+            message = f"The document has {count:,} pages, more than max_pages ({limits.pages:,})."
+            raise DocumentError("too_many_pages", message, stage="parse")
+        pages, unreadable = _read_pages(document, limits, advance)
+        entries = list(_read_outline(document))
+    if not any(pages):
+        raise _without_text(count, unreadable)
+    if strip:
+        pages = strip_repeated(pages, keep={plain(entry.title) for entry in entries})
+    text, starts, headings = _compose(pages, place_headings(pages, entries))
+    notices = [_unreadable_notice(unreadable)] if unreadable else []
+    return Parsed(
+        text, "pdf", "application/pdf", parser="pdfium", page_starts=starts, headings=headings, notices=notices
+    )
+
+
+def _open(data: bytes) -> pypdfium2.PdfDocument:
+    try:
+        return pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        if error.err_code in _LOCKED:
+            message = "The document is encrypted and needs a password to be read."
+            raise DocumentError("encrypted", message, stage="parse") from None
+        message = "The document is damaged: PDFium finds no readable PDF in it."
+        raise DocumentError("corrupt_file", message, stage="parse") from None
+
+
+def _read_pages(
+    document: pypdfium2.PdfDocument, limits: Limits, advance: Callable[[float], None]
+) -> tuple[list[list[str]], int]:
+    """The lines of each page, and how many pages could not be read."""
+    pages: list[list[str]] = []
+    characters = unreadable = 0
+    for index in range(len(document)):
+        try:
+            lines = _lines(_page_text(document, index))
+        except pypdfium2.PdfiumError:
+            lines, unreadable = [], unreadable + 1
+        characters += sum(map(len, lines))
+        if characters > limits.characters:
+            message = f"The document has more than max_characters ({limits.characters:,}) characters of text."
+            raise DocumentError("too_many_characters", message, stage="parse")
+        pages.append(lines)
+        advance((index + 1) / len(document))
+    return pages, unreadable
+
+
+def _page_text(document: pypdfium2.PdfDocument, index: int) -> str:
+    with closing(document[index]) as page, closing(page.get_textpage()) as text:
+        return str(text.get_text_bounded())
+
+
+def _lines(raw: str) -> list[str]:
+    text = _SOFT_HYPHEN.sub("", raw).replace("\r\n", "\n").replace("\r", "\n")
+    text = unicodedata.normalize("NFC", _CONTROL.sub("", text))
+    lines = [line.rstrip() for line in text.split("\n")]
+    return lines if any(lines) else []
+
+
+def _read_outline(document: pypdfium2.PdfDocument) -> Iterator[Entry]:
+    for bookmark in islice(document.get_toc(), _MAX_ENTRIES):
+        destination = bookmark.get_dest()
+        page = destination.get_index() if destination is not None else None
+        title = " ".join(bookmark.get_title().split())
+        if page is not None and title:
+            yield Entry(min(bookmark.level + 1, 6), title, page)
+
+
+def _without_text(count: int, unreadable: int) -> DocumentError:
+    if unreadable == count:
+        return DocumentError("corrupt_file", "The document is damaged: none of its pages can be read.", stage="parse")
+    message = f"None of the {count:,} pages has text; the document may be scanned, and images are not read."
+    return DocumentError("no_text_layer", message, stage="parse")
+
+
+def _unreadable_notice(count: int) -> Notice:
+    return Notice("pages_unreadable", f"{count} damaged pages could not be read and are empty here.", count)
+
+
+def _compose(pages: list[list[str]], placed: list[list[PlacedHeading]]) -> tuple[str, list[int], list[Heading]]:
+    parts: list[str] = []
+    starts: list[int] = []
+    headings: list[Heading] = []
+    offset = 0
+    for lines, marks in zip(pages, placed, strict=True):
+        text, found = _compose_page(lines, marks)
+        starts.append(offset)
+        headings += [Heading(offset + start, mark.level, mark.title) for start, mark in found]
+        parts.append(text)
+        offset += len(text)
+    return "".join(parts), starts, headings
+
+
+def _compose_page(lines: list[str], marks: list[PlacedHeading]) -> tuple[str, list[tuple[int, PlacedHeading]]]:
+    """The page's text with its headings as Markdown lines, and where in it each of them begins."""
+    text = ""
+    found = []
+    done = 0
+    for mark in marks:
+        text += _block(lines[done : mark.line])
+        found.append((len(text), mark))
+        text += f"{'#' * mark.level} {mark.title}\n\n"
+        done = mark.line + mark.lines
+    return text + _block(lines[done:]), found
+
+
+def _block(lines: list[str]) -> str:
+    text = "\n".join(lines).strip("\n")
+    return text and text + "\n\n"

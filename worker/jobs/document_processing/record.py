@@ -1,0 +1,71 @@
+"""The line of one document in `documents.jsonl`, on both sides of the process border."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from worker.jobs.document_processing.errors import DocumentError
+from worker.jobs.document_processing.parsed import Parsed
+from worker.jobs.document_processing.task import Task
+
+Record = dict[str, object]
+# They end a line for some readers, although JSON allows them inside a string.
+_LINE_ENDS = {"\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\\u0085"}
+
+
+def new_record(task: Task) -> Record:
+    """All fields, with what is known before the document is opened."""
+    return {
+        "document_id": _document_id(task.index, hashlib.sha256(task.name.encode()).hexdigest()),
+        "name": task.name,
+        "source": {"path": task.path} if task.path is not None else {"inline": task.name},
+        "sha256": None,
+        "bytes": None,
+        "type": None,
+        "media_type": None,
+        "parser": None,
+        "encoding": None,
+        "pages": None,
+        "characters": 0,
+        "chunks": 0,
+        "status": "failed",
+        "error": None,
+        "warnings": [],
+        "text_file": None,
+    }
+
+
+def identity(task: Task, data: bytes) -> Record:
+    digest = hashlib.sha256(data).hexdigest()
+    return {"document_id": _document_id(task.index, digest), "sha256": digest, "bytes": len(data)}
+
+
+def success(parsed: Parsed, document_id: str, chunks: int) -> Record:
+    return {
+        "type": parsed.type,
+        "media_type": parsed.media_type,
+        "parser": parsed.parser,
+        "encoding": parsed.encoding,
+        "pages": None if parsed.page_starts is None else len(parsed.page_starts),
+        "characters": len(parsed.text),
+        "chunks": chunks,
+        "status": "completed",
+        "text_file": f"text/{document_id}.md",
+    }
+
+
+def failure(error: DocumentError) -> Record:
+    return {"status": "failed", "error": error.to_json()}
+
+
+def json_line(record: Record) -> bytes:
+    line = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    for character, escape in _LINE_ENDS.items():
+        line = line.replace(character, escape)
+    return line.encode("utf-8") + b"\n"
+
+
+def _document_id(index: int, digest: str) -> str:
+    """Tells equal documents of one job apart, and stays the same as long as their order does."""
+    return f"{index:04d}-{digest[:12]}"

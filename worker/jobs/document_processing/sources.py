@@ -1,0 +1,114 @@
+"""User files: found and opened below the input folder, and nowhere else. Light: the server uses it at submit."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path, PurePosixPath
+
+from worker.jobs.document_processing.errors import DocumentError
+
+_NOT_FOUND = {errno.ENOENT, errno.ENOTDIR}
+# ELOOP: somebody put a link in the place of a file after its path was resolved.
+_INVALID = {errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL, errno.ELOOP}
+
+
+def locate(path: str, root: Path) -> Path:
+    """The real place of `path`, which need not exist.
+
+    Raises DocumentError `outside_input_root`, whether or not anything is there, or `invalid_path`.
+    """
+    try:
+        base = root.resolve()
+        target = (base / path).resolve()
+    except (OSError, ValueError, RuntimeError):
+        raise _invalid("The path cannot be followed; check it for links that lead in a circle.") from None
+    if _climbs_out(path) or not target.is_relative_to(base):
+        raise DocumentError(
+            "outside_input_root", "The path leads out of the input folder, where documents must lie.", stage="read"
+        )
+    return target
+
+
+def read_file(path: str, root: Path, max_bytes: int) -> bytes:
+    """The bytes of a regular file below `root`.
+
+    Raises DocumentError: what `locate` raises, `file_not_found`, `unreadable_file` or `document_too_large`.
+    """
+    target = locate(path, root)
+    try:
+        file = _open_below(root.resolve(), target)
+        try:
+            return _read_bounded(file, max_bytes)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise _explain(error) from None
+
+
+def find_problem(path: str, root: Path) -> str | None:
+    """Why `path` cannot be a document, or None. Outside the root and missing get the same answer."""
+    try:
+        mode = locate(path, root).stat().st_mode
+    except (OSError, DocumentError):
+        return "not found in the input folder"
+    return None if stat.S_ISREG(mode) else "not a regular file"
+
+
+def _climbs_out(path: str) -> bool:
+    """True when the path steps above its start anywhere, even if it comes back: that would tell what lies there."""
+    depth = 0
+    for part in PurePosixPath(path).parts:
+        depth += -1 if part == ".." else 1
+        if depth < 0:
+            return True
+    return False
+
+
+def _open_below(base: Path, target: Path) -> int:
+    """Open step by step without following links, so that a folder swapped for a link meanwhile leads nowhere."""
+    parts = target.relative_to(base).parts
+    if not parts:
+        raise _invalid("The path names the input folder itself.")
+    folder = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        # Without O_NONBLOCK, opening a named pipe would wait for a writer.
+        return os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _read_bounded(file: int, max_bytes: int) -> bytes:
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        raise _invalid("The path names a folder or a special file, not a document.")
+    if status.st_size > max_bytes:
+        raise too_large(max_bytes)
+    with os.fdopen(file, "rb", closefd=False) as reader:
+        data = reader.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise too_large(max_bytes)
+    return data
+
+
+def too_large(max_bytes: int) -> DocumentError:
+    message = f"The document is larger than max_document_bytes ({max_bytes:,} bytes)."
+    return DocumentError("document_too_large", message, stage="read")
+
+
+def _invalid(message: str) -> DocumentError:
+    return DocumentError("invalid_path", message, stage="read")
+
+
+def _explain(error: OSError) -> DocumentError:
+    if error.errno in _NOT_FOUND:
+        return DocumentError("file_not_found", "There is no such file in the input folder.", stage="read")
+    if error.errno in _INVALID:
+        return _invalid(f"The path cannot name a document: {error.strerror}.")
+    message = f"The file cannot be read: {error.strerror}."
+    return DocumentError("unreadable_file", message, stage="read", retryable=error.errno != errno.EACCES)

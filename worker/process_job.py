@@ -1,0 +1,171 @@
+"""One job in a child process: what it is told, what it answers, and what is said of one that cannot answer any more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from jobqueue.config import JobTypeSettings
+from jobqueue.job import Completed, Failed, Outcome
+from worker.child_process import ChildProcess, started_child
+from worker.child_protocol import (
+    ASSIGNMENT,
+    CANCEL,
+    COMPLETED,
+    EXIT,
+    FAILED,
+    HELLO,
+    PROGRESS,
+    Assignment,
+    decode,
+    encode,
+)
+from worker.job_context import JobFacts
+from worker.memory import MemoryWatch
+from worker.note import Note
+from worker.wording import fault
+
+# A child that has answered has this long to end; threads that a job left running would keep it for ever.
+EXIT_SECONDS: Final = 2.0
+# What was said before the end is in the pipes when the end is known, unless a stranger holds them.
+DRAIN_SECONDS: Final = 1.0
+
+
+class ProcessJob:
+    killable: Final = True
+
+    def __init__(self, kind: JobTypeSettings, assignment: bytes, put: Callable[[Note], None]) -> None:
+        self._kind = kind
+        self._assignment = assignment
+        self._put = put
+        self._child: ChildProcess | None = None
+        self._loop = asyncio.get_running_loop()
+        self._thawed = asyncio.Event()
+        self._thawed.set()
+        self._started = False
+        self._given_up = False
+        self._answer: Outcome | None = None
+        self._memory: MemoryWatch | None = None
+        self._too_large: Failed | None = None
+        self._exit_status: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def wait(self) -> Outcome:
+        try:
+            async with started_child() as child:
+                self._child = child
+                await self._accompany(child)
+                return self._answer or self._too_large or self._crash(child)
+        except OSError as error:
+            if self._child is not None:
+                raise
+            return Failed(*fault("ChildNotStarted", str(error)))
+        finally:
+            self._child = None
+
+    @property
+    def ended(self) -> bool:
+        return self._exit_status is not None
+
+    def ask(self) -> None:
+        if self._child is not None and self._started:
+            self._child.send(encode(CANCEL))
+        else:
+            self.force()
+
+    def force(self) -> None:
+        self._given_up = True
+        self._thawed.set()
+        if self._child is not None:
+            self._child.kill()
+
+    def freeze(self) -> None:
+        self._thawed.clear()
+        if self._child is not None and self._started:
+            self._child.freeze()
+
+    def thaw(self) -> None:
+        self._thawed.set()
+        if self._child is not None and self._started:
+            self._child.thaw()
+
+    async def _accompany(self, child: ChildProcess) -> None:
+        """Until the child has ended and everything that it said is read."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                messages = group.create_task(self._listen(child), name=f"messages-of-{child.pid}")
+                errors = group.create_task(child.relay_errors(), name=f"errors-of-{child.pid}")
+                await child.ended()
+                await asyncio.wait({messages, errors}, timeout=DRAIN_SECONDS)
+                messages.cancel()
+                errors.cancel()
+        finally:
+            self._stop_watching()
+
+    async def _listen(self, child: ChildProcess) -> None:
+        async for line in child.messages():
+            kind, *content = decode(line)
+            if kind == HELLO:
+                await self._begin(child)
+            elif kind == PROGRESS:
+                self._put(Note(*content))
+            elif kind in (COMPLETED, FAILED):
+                self._learn(child, kind, content)
+            elif kind == EXIT:
+                self._exit_status = content[0]
+                return
+
+    async def _begin(self, child: ChildProcess) -> None:
+        await self._thawed.wait()
+        if self._given_up:
+            child.kill()
+            return
+        self._started = True
+        child.send(self._assignment)
+        self._memory = MemoryWatch(child.pid, self._kind.memory_limit_mb, self._on_memory)
+        self._memory.start()
+
+    def _learn(self, child: ChildProcess, kind: str, content: list[Any]) -> None:
+        self._answer = Completed(content[0]) if kind == COMPLETED else Failed(*content)
+        self._timer = self._loop.call_later(EXIT_SECONDS, child.kill)
+
+    def _on_memory(self, used_mb: int) -> None:
+        """In the watch's thread."""
+        self._loop.call_soon_threadsafe(self._exceeded, used_mb)
+
+    def _exceeded(self, used_mb: int) -> None:
+        limit = self._kind.memory_limit_mb
+        self._too_large = Failed(*fault("MemoryLimitExceeded", f"used {used_mb} MB of {limit} MB allowed"))
+        self.force()
+
+    def _stop_watching(self) -> None:
+        if self._memory is not None:
+            self._memory.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _crash(self, child: ChildProcess) -> Failed:
+        return Failed(*fault("ChildCrashed", _ending(self._exit_status), detail=child.last_errors))
+
+
+def _ending(status: int | None) -> str:
+    """`status` is a wait status; None when even the guard was killed and nobody saw the job's end."""
+    if status is None:
+        return "its processes were killed from outside"
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        known = number in signal.valid_signals()
+        return f"killed by {signal.Signals(number).name if known else f'signal {number}'}"
+    return f"exited with code {os.waitstatus_to_exitcode(status)} before it answered"
+
+
+def assignment_for(kind: JobTypeSettings, facts: JobFacts, parameters: Any) -> bytes:
+    """Raises TypeError when the parameters are not JSON-able, as those of a pickled call may be."""
+    assignment = Assignment(
+        facts=facts, function=kind.function, parameters_model=kind.parameters, parameters=parameters, path=sys.path
+    )
+    return encode(ASSIGNMENT, assignment)
