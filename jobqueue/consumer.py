@@ -1,4 +1,4 @@
-"""The side that takes jobs and answers for them. Every call carries the execution ids, so a late one changes nothing."""
+"""The side that takes jobs and answers for them. Every call carries the execution ids: a late one changes nothing."""
 
 from __future__ import annotations
 

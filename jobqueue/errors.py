@@ -1,16 +1,16 @@
 """Every failure that a caller of the library may meet.
 
-    QueueError
-    ├── ConfigurationError       the configuration is wrong; the text names the key
-    ├── QueueUnavailable         Redis did not answer in time; what was asked may or may not have happened
-    │   └── QueueStarting        Redis answers, but still loads its files
-    ├── QueueFull                Redis refuses writes (memory or disk); nothing was changed
-    ├── JobNotFound              no such job, or it has expired
-    ├── WrongState               the transition is not allowed from the job's present state
-    ├── DuplicateJob             the id is taken by a job with other content
-    ├── UnknownWorker            the worker is not registered (any more)
-    ├── ClaimSuperseded          an older claim number than the last one seen
-    └── ScriptError              a script failed in a way that is a defect or a damaged record
+QueueError
+├── ConfigurationError       the configuration is wrong; the text names the key
+├── QueueUnavailable         Redis did not answer in time; what was asked may or may not have happened
+│   └── QueueStarting        Redis answers, but still loads its files
+├── QueueFull                Redis refuses writes (memory or disk); nothing was changed
+├── JobNotFound              no such job, or it has expired
+├── WrongState               the transition is not allowed from the job's present state
+├── DuplicateJob             the id is taken by a job with other content
+├── UnknownWorker            the worker is not registered (any more)
+├── ClaimSuperseded          an older claim number than the last one seen
+└── ScriptError              a script failed in a way that is a defect or a damaged record
 """
 
 from __future__ import annotations

@@ -55,8 +55,12 @@ def fsck(client: redis.Redis, prefix: str = "rq") -> list[str]:
     return found + list(_registries(client, picture))
 
 
+def _texts(values: Any) -> list[str]:
+    return [value.decode() for value in values]
+
+
 def _text(values: Any) -> set[str]:
-    return {value.decode() for value in values}
+    return set(_texts(values))
 
 
 def _scan(client: redis.Redis, start: str) -> Iterator[str]:
@@ -70,7 +74,8 @@ def _read(client: redis.Redis, keys: Keys) -> _Picture:
         job_id = key.removeprefix(keys.job(""))
         if ":" in job_id or client.type(key) != b"hash":
             continue
-        f = {k.decode(): v.decode("utf-8", "replace") for k, v in client.hgetall(key).items()}
+        raw: dict[bytes, bytes] = client.hgetall(key)  # type: ignore[assignment]
+        f = {k.decode(): v.decode("utf-8", "replace") for k, v in raw.items()}
         if "x_v" in f:
             p.jobs[job_id] = f
             p.ttls[job_id] = client.ttl(key)
@@ -78,7 +83,7 @@ def _read(client: redis.Redis, keys: Keys) -> _Picture:
         p.states[state] = _text(client.zrange(keys.state(state), 0, -1))
     p.queues = sorted(name.removeprefix(keys.queue("")) for name in _text(client.smembers(keys.queues)))
     for queue in p.queues:
-        p.lists.update((queue, job_id.decode()) for job_id in client.lrange(keys.queue(queue), 0, -1))
+        p.lists.update((queue, job_id) for job_id in _texts(client.lrange(keys.queue(queue), 0, -1)))
         p.wip[queue] = _text(client.zrange(keys.wip(queue), 0, -1))
     p.leases = _text(client.zrange(keys.leases, 0, -1))
     p.stopping = _text(client.zrange(keys.stopping, 0, -1))
@@ -169,9 +174,9 @@ def _limiters(p: _Picture) -> Iterator[str]:
         for job_id in ids - p.jobs.keys():
             yield f"limiter {name} keeps a place for {job_id}, which has no record"
     for job_id, f in p.jobs.items():
-        name = f.get("rate_limit_key")
-        if name and f["status"] in ("queued", "started") and job_id not in p.allowed.get(name, ()):
-            yield f"job {job_id} is {f['status']} without a place in limiter {name}"
+        limiter = record.read_core(f).limiter
+        if limiter and f["status"] in ("queued", "started") and job_id not in p.allowed.get(limiter, ()):
+            yield f"job {job_id} is {f['status']} without a place in limiter {limiter}"
 
 
 def _records(p: _Picture) -> Iterator[str]:

@@ -37,9 +37,7 @@ class Inspector:
     async def get_many(self, job_ids: Sequence[str]) -> list[Job | None]:
         """Jobs in the order of the ids, None for those that do not exist."""
         call = self._namespace.link.call
-        now, *rows = await asyncio.gather(
-            call("TIME"), *(self._read(job_id) for job_id in job_ids)
-        )
+        now, *rows = await asyncio.gather(call("TIME"), *(self._read(job_id) for job_id in job_ids))
         micros = int(now[0]) * 1_000_000 + int(now[1])
         return [self._job(job_id, row, micros) for job_id, row in zip(job_ids, rows, strict=True)]
 

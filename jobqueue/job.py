@@ -177,7 +177,7 @@ class Stats:
 
 
 class JobChange(NamedTuple):
-    """One job's change in an event. Same fields as in `Job`; `status_seq` tells a change of state from mere progress."""
+    """One job's change in an event; fields as in `Job`. `status_seq` tells a change of state from mere progress."""
 
     job_id: str
     seq: int

@@ -64,7 +64,7 @@ class LeaseRenewer:
         items: list[Argument] = []
         for holding in holdings:
             items += [holding.job_id, holding.execution_id, int(holding.records)]
-        given = {"worker": self._worker, "lease": self._lease_us, "state": state, "rss_mb": rss_mb}
+        given: dict[str, Argument] = {"worker": self._worker, "lease": self._lease_us, "state": state, "rss_mb": rss_mb}
         known, leases = self._run("extend", given, items)
         return Renewal(bool(known), list(leases))
 

@@ -38,7 +38,8 @@ def new_connection(url: str, name: str) -> AbstractConnection:
         client_name=name,
         protocol=2,
     )
-    return pool.make_connection()
+    connection: AbstractConnection = pool.make_connection()
+    return connection
 
 
 def translate(error: RedisError) -> QueueError | None:
@@ -84,7 +85,7 @@ class Link:
         self._closed = False
 
     async def call(self, *command: Argument) -> Any:
-        """Send one command and wait for its reply. Raises ResponseError for an error reply, else as `translate` says."""
+        """Send one command, wait for its reply. Raises ResponseError for an error reply, else as `translate` says."""
         if self._closed:
             raise QueueUnavailable("the connection is closed")
         loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 
+from jobqueue.link import Argument
 from jobqueue.namespace import Namespace
 
 VERSION = "0.1.0"
@@ -22,7 +23,7 @@ class Presence:
         await self._namespace.run("remove_server", {"server": self._name})
 
     async def register_worker(self, *, queues: tuple[str, ...], host: str, pid: int, concurrency: int) -> None:
-        given = {
+        given: dict[str, Argument] = {
             "worker": self._name,
             "queues": ",".join(queues),
             "host": host,
@@ -38,13 +39,13 @@ class Presence:
 
     async def configure_limits(self, *, total: int, per_user: int) -> tuple[int, int]:
         """Write the limits of this process's configuration; answers those in force."""
-        given = {"kind": "configured", "total": total, "per_user": per_user}
+        given: dict[str, Argument] = {"kind": "configured", "total": total, "per_user": per_user}
         total, per_user = await self._namespace.run("set_limits", given)
         return total, per_user
 
     async def set_limits(self, *, total: int, per_user: int) -> tuple[int, int]:
         """Limits that stay, whatever is configured, until `reset_limits`."""
-        given = {"kind": "set", "total": total, "per_user": per_user}
+        given: dict[str, Argument] = {"kind": "set", "total": total, "per_user": per_user}
         total, per_user = await self._namespace.run("set_limits", given)
         return total, per_user
 

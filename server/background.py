@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -12,9 +13,11 @@ from typing import Final
 from aiohttp import web
 
 from jobqueue import JobQueue, Settings
+from jobqueue.errors import QueueError
 from server.app_keys import GAUGES, QUEUE, SETTINGS
 from server.gauges import Gauges
 from server.periodic import every
+from server.tasks import start_task
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +37,7 @@ class Duties:
             ("presence", PRESENCE_SECONDS, self._beat),
             ("cpu-sampler", CPU_SECONDS, self._gauges.sample_cpu),
         )
-        loop = asyncio.get_running_loop()
-        tasks = [loop.create_task(every(seconds, action, name=name), name=name) for name, seconds, action in table]
-        for task in tasks:
-            task.add_done_callback(_complain)
-        return tasks
+        return [start_task(every(seconds, action, name=name), name=name) for name, seconds, action in table]
 
     async def _tick(self) -> bool:
         report = await self._queue.maintenance.tick()
@@ -55,14 +54,11 @@ class Duties:
         await self._queue.presence.beat_server(host=socket.gethostname(), pid=os.getpid(), rss_mb=self._gauges.rss_mb)
 
 
-def _complain(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("task %s died", task.get_name(), exc_info=task.exception())
-
-
 async def background(app: web.Application) -> AsyncIterator[None]:
     tasks = Duties(app[QUEUE], app[GAUGES]).start(app[SETTINGS])
     yield
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    with contextlib.suppress(QueueError):
+        await app[QUEUE].presence.remove_server()

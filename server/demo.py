@@ -1,7 +1,7 @@
 """`make demo`: runs the whole service on a few files and shows it at work.
 
-Starts everything on a free port with a data folder of its own, submits one job a file over HTTP, draws progress from the
-SSE streams, and prints what came out and where it lies.
+Starts everything on a free port with a data folder of its own, submits one job a file over HTTP, draws progress from
+the SSE streams, and prints what came out and where it lies.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from jobqueue import EventFeed, Inspector, Job, JobChange
 from jobqueue.errors import QueueError
 from server.errors import TooManyRequestsError
 from server.job_reader import chunks
+from server.tasks import start_task
 from server.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Hub:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self.watchers = 0
-        events.on_change(self._changed)
+        events.on_change(self._announced)
         events.on_gap(self._dirty.set)
 
     @property
@@ -59,8 +60,7 @@ class Hub:
         return self._events.lag_ms
 
     async def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._scan_always(), name="watched-jobs-scan")
-        self._task.add_done_callback(_complain)
+        self._task = start_task(self._scan_always(), name="watched-jobs-scan")
         await self._events.start()
 
     def end_watches(self) -> None:
@@ -97,16 +97,19 @@ class Hub:
     def begin(self, watcher: Watcher, job: Job) -> None:
         """The handler has read the job: from here on the watcher gets what is newer."""
         watcher.begin(job)
-        self._changed(as_change(job))
+        self._hand_out(as_change(job), from_record=True)
 
-    def _changed(self, change: JobChange) -> None:
+    def _announced(self, change: JobChange) -> None:
+        self._hand_out(change, from_record=False)
+
+    def _hand_out(self, change: JobChange, *, from_record: bool) -> None:
         watched = self._watched.get(change.job_id)
         if watched is None:
             return
-        if watched.snapshot is None or change.seq > watched.snapshot.seq:
+        if watched.snapshot is None or change.seq >= watched.snapshot.seq:
             watched.snapshot = change
         for watcher in watched.watchers:
-            watcher.offer(change)
+            watcher.offer(change, from_record=from_record)
 
     async def _scan_always(self) -> None:
         while True:
@@ -135,12 +138,7 @@ class Hub:
             jobs = await self._inspector.get_many(job_ids)
             for job_id, job in zip(job_ids, jobs, strict=True):
                 if job is not None:
-                    self._changed(as_change(job))
+                    self._hand_out(as_change(job), from_record=True)
                 elif watched := self._watched.get(job_id):
                     for watcher in watched.watchers:
                         watcher.end()
-
-
-def _complain(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("task %s died", task.get_name(), exc_info=task.exception())

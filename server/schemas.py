@@ -135,7 +135,8 @@ def update_json(change: JobChange) -> dict[str, Any]:
     return {
         "job_id": change.job_id,
         "status": change.state,
-        "progress": change.progress,
+        # In an event a whole number comes without its point.
+        "progress": float(change.progress),
         "current_step": change.step or None,
     }
 

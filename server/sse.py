@@ -39,7 +39,6 @@ class EventWriter:
 
     def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
         self._request = request
-        self._response = response
         self.response = response
         self.written_at = 0.0
 
@@ -56,7 +55,7 @@ class EventWriter:
             block = b"retry: %d\n" % random.randint(2000, 5000) + block
         try:
             async with asyncio.timeout(WRITE_SECONDS):
-                await self._response.write(block)
+                await self.response.write(block)
                 await self._request.writer.drain()
         except TimeoutError:
             if self._request.transport is not None:

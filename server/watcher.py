@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from jobqueue import Job, JobChange
-from jobqueue.states import TERMINAL
+from jobqueue.states import TERMINAL, State
 
 
 class Watcher:
@@ -14,13 +14,14 @@ class Watcher:
     Order of use: be registered at the hub, read the job, `begin` with it, then wait.
     """
 
-    __slots__ = ("_before", "_begun", "_news", "_seq", "_slot", "_status_news", "_status_seq", "ended")
+    __slots__ = ("_before", "_begun", "_news", "_seq", "_slot", "_state", "_status_news", "_status_seq", "ended")
 
     def __init__(self) -> None:
         self.ended = False
         self._begun = False
         self._seq = -1
         self._status_seq = -1
+        self._state: State | None = None
         self._slot: JobChange | None = None
         self._before: JobChange | None = None
         self._news = asyncio.Event()
@@ -31,22 +32,23 @@ class Watcher:
         self._begun = True
         if self._slot is None or self._slot.seq <= job.seq:
             self.take()
-            self._seq, self._status_seq = job.seq, job.status_seq
+            self._seq, self._status_seq, self._state = job.seq, job.status_seq, job.state
             return
         if self._before is not None and self._before.seq <= job.seq:
             self._before = None
         if self._status_seq <= job.status_seq and not self.ended:
             self._status_news.clear()
 
-    def offer(self, change: JobChange) -> None:
-        if change.seq <= self._seq or self._holds_the_end():
+    def offer(self, change: JobChange, *, from_record: bool = False) -> None:
+        """`from_record`: was read, not announced. A stock worker changes the state of a job without a new `seq`."""
+        by_others = from_record and change.seq == self._seq and change.state != self._state
+        if self._holds_the_end() or (change.seq <= self._seq and not by_others):
             return
-        self._seq = change.seq
-        if change.status_seq > self._status_seq:
+        if change.status_seq > self._status_seq or by_others:
             # The last progress before a change of status is not merged away.
             self._before = self._slot
-            self._status_seq = change.status_seq
             self._status_news.set()
+        self._seq, self._status_seq, self._state = change.seq, change.status_seq, change.state
         self._slot = change
         self._news.set()
 

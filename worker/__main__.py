@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -23,9 +25,22 @@ async def work(settings: Settings) -> int:
         worker = Worker(queue, settings)
         sys.stdout.write(f"Worker {queue.name} takes jobs from {', '.join(settings.worker.queues)}\n")
         sys.stdout.flush()
-        return await worker.run()
+        code = await worker.run()
+        _ignore_signals(asyncio.get_running_loop())
     finally:
         await queue.close()
+    if worker.slots.held:
+        # Jobs that cannot be stopped would hold up the loop's own shutdown; everything else has ended.
+        logging.shutdown()
+        os._exit(code)
+    return code
+
+
+def _ignore_signals(loop: asyncio.AbstractEventLoop) -> None:
+    """The work is done: one more impatient signal must not turn a clean exit into a killed process."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 def main() -> int:

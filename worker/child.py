@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Final
 
 from worker.process_tree import descendants, kill_descendants
@@ -55,6 +56,9 @@ def _work(channel: socket.socket, guard: int) -> int:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != guard:
         return 1
+    # When the machine runs out of memory, a job is a better loss than the worker with all its jobs.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", "ascii")
     from worker.child_job import run_job
 
     return run_job(channel)

@@ -112,9 +112,8 @@ class _Job:
     def __init__(self, assignment: Assignment, progress: _ProgressSender) -> None:
         self._assignment = assignment
         facts = JobFacts(**assignment["facts"])
-        logging.basicConfig(
-            level=logging.INFO, format=f"%(levelname)s %(name)s job_id={facts.job_id} %(message)s", stream=sys.stderr
-        )
+        words = f"%(levelname)s %(name)s job_id={facts.job_id.replace('%', '%%')} %(message)s"
+        logging.basicConfig(level=logging.INFO, format=words, stream=sys.stderr)
         self.progress = progress
         self._context = Context(facts, progress.put)
         self._cancel_task: Callable[[], None] = lambda: None

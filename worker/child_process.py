@@ -9,14 +9,10 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from typing import Final
 
 from worker.child_protocol import MOST_LINE_BYTES
 from worker.process_tree import kill_descendants, signal_descendants
 from worker.wording import MOST_DETAIL_BYTES
-
-# The guard ends by itself when the job's processes have; only one that was stopped from outside does not.
-_GUARD_SECONDS: Final = 2.0
 
 
 class ChildProcess:
@@ -71,20 +67,23 @@ class ChildProcess:
         if self._guard.returncode is None:
             kill_descendants(self.pid)
 
+    def kill_guard(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._guard.kill()
+
     async def ended(self) -> None:
         await self._guard.wait()
 
     async def end(self) -> None:
         """Whatever state it is in: afterwards no process of it lives."""
-        self.kill()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GUARD_SECONDS):
-                await self._guard.wait()
+        if self._guard.returncode is None:
+            self.kill()
+            self.kill_guard()
+            await self._guard.wait()
         if self._guard.returncode != 0:
             # Without its guard a process is found by its group only.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        await self._guard.wait()
 
 
 @contextlib.asynccontextmanager

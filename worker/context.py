@@ -58,7 +58,12 @@ class JobContext(Protocol):
         ...
 
     def progress(
-        self, fraction: float | None = None, *, step: str | None = None, done: int | None = None, total: int | None = None
+        self,
+        fraction: float | None = None,
+        *,
+        step: str | None = None,
+        done: int | None = None,
+        total: int | None = None,
     ) -> None:
         """Note how far the job is; cheap and never blocking, call it as often as you like.
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from worker.context import JobCancelled
 from worker.note import Note
@@ -38,7 +38,7 @@ class Context:
         self._facts = facts
         self._put = put
         self._newest = Note()
-        self.log: logging.Logger = _JobLogger(facts)
+        self.log = _logger(facts)
         self.cancelled = False
 
     @property
@@ -90,15 +90,21 @@ class Context:
         self._put(self._newest)
 
 
-class _JobLogger(logging.Logger):
-    """Puts the job's id into each record. Not registered by name: the logging module never forgets a name."""
+class _JobId(logging.Filter):
+    """Puts the job's id into each record."""
 
-    def __init__(self, facts: JobFacts) -> None:
-        super().__init__(f"worker.jobs.{facts.job_type}")
-        self.parent = logging.getLogger("worker.jobs")
-        self._job_id = facts.job_id
+    def __init__(self, job_id: str) -> None:
+        super().__init__()
+        self._job_id = job_id
 
-    def makeRecord(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = super().makeRecord(*args, **kwargs)
+    def filter(self, record: logging.LogRecord) -> bool:
         record.job_id = self._job_id
-        return record
+        return True
+
+
+def _logger(facts: JobFacts) -> logging.Logger:
+    # Not registered by its name: the logging module would never forget a job's.
+    logger = logging.Logger(f"worker.jobs.{facts.job_type}")
+    logger.parent = logging.getLogger("worker.jobs")
+    logger.addFilter(_JobId(facts.job_id))
+    return logger

@@ -1,7 +1,7 @@
 """Keeps the leases of running jobs, from a thread with its own connection: a blocked event loop loses no lease.
 
-Trust window: a lease counts from the start of the call that secured it, on this machine's monotonic clock. When it could
-not be renewed until `margin` before its end, its job is frozen; when Redis says that it is lost, its job is killed.
+Trust window: a lease counts from the start of the call that secured it, on this machine's monotonic clock. When it
+could not be renewed until a fifth of it is left, its job is frozen; when Redis says that it is lost, its job is killed.
 """
 
 from __future__ import annotations

@@ -31,8 +31,11 @@ from worker.wording import fault
 
 # A child that has answered has this long to end; threads that a job left running would keep it for ever.
 EXIT_SECONDS: Final = 2.0
+# A guard that has nobody left to guard ends at once, unless somebody has stopped it.
+GUARD_SECONDS: Final = 2.0
 # What was said before the end is in the pipes when the end is known, unless a stranger holds them.
 DRAIN_SECONDS: Final = 1.0
+_SIGNAL_NAMES: Final = {number.value: number.name for number in signal.Signals}
 
 
 class ProcessJob:
@@ -82,6 +85,7 @@ class ProcessJob:
         self._thawed.set()
         if self._child is not None:
             self._child.kill()
+            self._set_timer(GUARD_SECONDS, self._child.kill_guard)
 
     def freeze(self) -> None:
         self._thawed.clear()
@@ -114,7 +118,7 @@ class ProcessJob:
             elif kind == PROGRESS:
                 self._put(Note(*content))
             elif kind in (COMPLETED, FAILED):
-                self._learn(child, kind, content)
+                self._learn(kind, content)
             elif kind == EXIT:
                 self._exit_status = content[0]
                 return
@@ -122,16 +126,16 @@ class ProcessJob:
     async def _begin(self, child: ChildProcess) -> None:
         await self._thawed.wait()
         if self._given_up:
-            child.kill()
+            self.force()
             return
         self._started = True
         child.send(self._assignment)
         self._memory = MemoryWatch(child.pid, self._kind.memory_limit_mb, self._on_memory)
         self._memory.start()
 
-    def _learn(self, child: ChildProcess, kind: str, content: list[Any]) -> None:
+    def _learn(self, kind: str, content: list[Any]) -> None:
         self._answer = Completed(content[0]) if kind == COMPLETED else Failed(*content)
-        self._timer = self._loop.call_later(EXIT_SECONDS, child.kill)
+        self._set_timer(EXIT_SECONDS, self.force)
 
     def _on_memory(self, used_mb: int) -> None:
         """In the watch's thread."""
@@ -141,6 +145,11 @@ class ProcessJob:
         limit = self._kind.memory_limit_mb
         self._too_large = Failed(*fault("MemoryLimitExceeded", f"used {used_mb} MB of {limit} MB allowed"))
         self.force()
+
+    def _set_timer(self, seconds: float, action: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, action)
 
     def _stop_watching(self) -> None:
         if self._memory is not None:
@@ -158,8 +167,7 @@ def _ending(status: int | None) -> str:
         return "its processes were killed from outside"
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        known = number in signal.valid_signals()
-        return f"killed by {signal.Signals(number).name if known else f'signal {number}'}"
+        return f"killed by {_SIGNAL_NAMES.get(number, f'signal {number}')}"
     return f"exited with code {os.waitstatus_to_exitcode(status)} before it answered"
 
 

@@ -1,4 +1,4 @@
-"""The executions that this worker holds: what runs, what has ended and waits to be reported, how many slots are free."""
+"""The executions that this worker holds: what runs, what has ended and is not reported yet, how many slots are free."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from jobqueue.config import Settings
 from jobqueue.consumer import Ended
-from jobqueue.job import Claimed, Outcome, Progress
+from jobqueue.job import Claimed, Outcome, Progress, Stopped
 from worker.job_runner import JobRun
 
 # A job that outlives its time limit and its grace by this much is not extended any more.
@@ -41,6 +41,7 @@ class Slots:
         self._tasks: set[asyncio.Task[None]] = set()
         self.held: dict[str, Held] = {}
         self.ended: list[Ended] = []
+        self.stuck: list[Ended] = []
         self.notes: dict[str, tuple[Claimed, Progress]] = {}
         self.on_ended: Callable[[], None] = lambda: None
 
@@ -71,9 +72,13 @@ class Slots:
         try:
             outcome = await run.run()
         finally:
-            del self.held[token]
-            if outcome is not None:
-                self.ended.append(Ended(job, outcome))
+            if run.stuck:
+                # It still runs, so it keeps its slot and its lease; what became of it is said when the process ends.
+                self.stuck.append(Ended(job, outcome or Stopped()))
+            else:
+                del self.held[token]
+                if outcome is not None:
+                    self.ended.append(Ended(job, outcome))
             self.on_ended()
 
     def _note(self, token: str, job: Claimed, note: Progress) -> None:

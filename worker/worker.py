@@ -17,6 +17,7 @@ from typing import Final
 
 from jobqueue.client import JobQueue
 from jobqueue.config import Settings
+from jobqueue.consumer import Consumer
 from jobqueue.errors import QueueError
 from jobqueue.leases import LeaseRenewer
 from jobqueue.signals import WorkerChannel
@@ -127,12 +128,11 @@ class Worker:
     async def _watch_for_stuck(self) -> None:
         while True:
             await asyncio.sleep(0.5)
-            for held in list(self.slots.held.values()):
-                if held.run.stuck:
-                    log.critical("job %s ignores its cancellation; giving the others back", held.job.job_id)
-                    self._exit_code = STUCK_EXIT_CODE
-                    self._hurry.set()
-                    self._stopping.set()
+            if self.slots.stuck and not self._hurry.is_set():
+                log.critical("a job cannot be stopped; this worker gives the others back and exits")
+                self._exit_code = STUCK_EXIT_CODE
+                self._hurry.set()
+                self._stopping.set()
 
     async def _drain(self) -> None:
         self.claim_loop.be_quiet()
@@ -150,7 +150,10 @@ class Worker:
                 await self._report()
 
     async def _report(self) -> None:
-        """Until every outcome is in Redis; jobs that cannot be stopped keep their lease until it ends."""
+        """Until every outcome is in Redis, those of jobs that cannot be stopped last: the process ends next."""
         while self.slots.ended or self.claim_loop.open_calls:
             self.claim_loop.wake()
             await asyncio.sleep(0.02)
+        if self.slots.stuck:
+            with contextlib.suppress(QueueError):
+                await Consumer(self._queue.namespace, self._queue.name).finish(self.slots.stuck)

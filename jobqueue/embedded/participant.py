@@ -67,12 +67,13 @@ class EmbeddedValkey:
         deadline = time.monotonic() + timeout
         guard = self._join(deadline)
         before = read_status(self._places)
-        spawns = 0
         answers = _Answers(self._places.socket)
+        # A watchdog comes first: a Valkey that answers may be an orphan that nobody would stop after us.
+        spawns = int(supervise(self._places, self._command))
         while not answers.enough():
-            spawns += supervise(self._places, self._command)
             if read_status(self._places).failed_since(before) or spawns > MOST_SPAWNS or not self._pause(deadline):
                 raise QueueUnavailable(explain_failure(self._places, self._command[0]))
+            spawns += supervise(self._places, self._command)
         guard.report()
 
     def release(self) -> None:
@@ -131,7 +132,6 @@ class _Answers:
     def enough(self) -> bool:
         answer = ping(self._socket)
         if answer != "LOADING":
-            self._loading_since = None
             return answer is not None
         if self._loading_since is None:
             self._loading_since = time.monotonic()

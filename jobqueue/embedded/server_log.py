@@ -41,10 +41,25 @@ def explain_failure(places: Places, binary: str) -> str:
     """Why Valkey does not answer, with the end of its log, and what a person can do."""
     lines = tail(places.server_log)
     text = f"The embedded Valkey in {places.data} does not answer."
-    damage = _DAMAGED.search("\n".join(lines).rpartition(_BANNER)[2])
-    if damage is not None:
-        text += "\n" + _repair_advice(places, binary, damage["name"] or "appendonly.aof.manifest")
-    return f"{text}\nLast lines of {places.server_log}:\n" + "\n".join(lines[-8:])
+    # The watchdog may already have begun the next start: its first lines say nothing about the end of the one before.
+    for start in _last_starts(lines, 2):
+        damage = _DAMAGED.search("\n".join(start))
+        if damage is not None:
+            text += "\n" + _repair_advice(places, binary, damage["name"] or "appendonly.aof.manifest")
+            lines = start
+            break
+    return f"{text}\nLast lines of {places.server_log}:\n" + "\n".join(lines[-20:]).rstrip()
+
+
+def _last_starts(lines: list[str], number: int) -> list[list[str]]:
+    """The lines of each of the last starts, the newest first."""
+    starts: list[list[str]] = []
+    end = len(lines)
+    for index in range(len(lines) - 1, -1, -1):
+        if _BANNER in lines[index] and len(starts) < number:
+            starts.append(lines[index:end])
+            end = index
+    return starts
 
 
 def _repair_advice(places: Places, binary: str, name: str) -> str:

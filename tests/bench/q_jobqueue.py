@@ -1,10 +1,10 @@
-"""Our row in the shared benchmark; `adapters/__init__.py` there states the interface. Limits are enforced, set to 1,000/1,000."""
+"""Our row in the shared benchmark (`adapters/__init__.py` there states the interface). Limits are on, 1,000/1,000."""
 
 import os
 import uuid
 
 NAME, VENV, SYNC, BULK = "jobqueue", "jobqueue", False, "lib"
-WORKERS = {"jobqueue": {"conc": 200, "sleep_conc": 100, "rate": 25000, "note": "concurrency (two lanes), uvloop, all on"}}
+WORKERS = {"jobqueue": {"conc": 200, "sleep_conc": 100, "rate": 25000, "note": "concurrency, uvloop, all on"}}
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PREFIX = "rq"
 

@@ -115,9 +115,7 @@ class QueueMachine(RuleBasedStateMachine):
     # submit
 
     def _new(self, job_id: str, user: str, content: int, max_attempts: int, due: int | None = None) -> NewJob:
-        return NewJob(
-            job_id=job_id, function="a.b", args=[content], user_id=user, max_attempts=max_attempts, due=due
-        )
+        return NewJob(job_id=job_id, function="a.b", args=[content], user_id=user, max_attempts=max_attempts, due=due)
 
     @rule(target=ids, user=st.sampled_from(USERS), later=st.booleans(), max_attempts=st.integers(1, 2))
     def submit(self, user: str, later: bool, max_attempts: int) -> str:

@@ -465,13 +465,13 @@ def test_a_torn_end_is_cut_off_with_a_warning(system: System, caplog: pytest.Log
 
 def test_ensure_does_not_wait_for_the_end_of_loading(system: System) -> None:
     valkey = EmbeddedValkey(system.data, extra={"key-load-delay": "500"})
-    _write_and_leave(system, keys=4000)
+    _write_and_leave(system, keys=6000)
     try:
         valkey.ensure()
         assert ping(system.places.socket) == "LOADING"
         wait_until(lambda: ping(system.places.socket) == "PONG", "Valkey has loaded")
         with client(valkey) as connection:
-            assert connection.dbsize() == 4000
+            assert connection.dbsize() == 6000
     finally:
         valkey.release()
 

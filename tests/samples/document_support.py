@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parent))
-
-from make_samples import Writer, quoted
+from samples.make_samples import Writer, quoted
 
 SAMPLES = Path(__file__).parent
 

@@ -214,5 +214,9 @@ class FakeQueue:
         self.beats += 1
         self.beat = {"host": host, "pid": pid, "rss_mb": rss_mb}
 
+    async def remove_server(self) -> None:
+        self.log.append("server removed")
+        self._check()
+
 
 AWAY = QueueUnavailable("Redis is not reachable at unix:///secret/place")

@@ -30,9 +30,8 @@ def command(folder: Path, *arguments: str) -> list[str]:
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(folder, *arguments), cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=30
-    )  # fmt: skip
+    whole = {**os.environ, **environment}
+    return subprocess.run(command(folder, *arguments), cwd=ROOT, env=whole, capture_output=True, text=True, timeout=30)
 
 
 @contextmanager

@@ -368,4 +368,5 @@ async def test_a_defect_in_an_open_stream_cuts_it(api: Any, fake: FakeQueue, cap
         fake.change(JOB, "failed")
         with pytest.raises(aiohttp.ClientError):
             await events.rest()
+    fake.down = None
     assert "defect" in caplog.text

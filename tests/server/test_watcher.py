@@ -68,6 +68,14 @@ def test_w1_changes_before_the_read_count_only_when_newer() -> None:
     assert seqs(watcher) == [3]
 
 
+def test_api_C2_what_a_stock_worker_did_is_seen_in_the_record() -> None:
+    watcher = begun(5)
+    watcher.offer(change(5, 5, "completed"))
+    assert seqs(watcher) == [], "an announcement is never newer than itself"
+    watcher.offer(change(5, 5, "completed"), from_record=True)
+    assert [taken.state for taken in watcher.take()] == ["completed"]
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=40), st.integers(0, 40))
 def test_what_is_taken_grows_and_ends_with_the_newest(moves: list[tuple[bool, bool]], begin_at: int) -> None:
     """Against all changes in order: nothing doubled, nothing backwards, the newest status always arrives."""

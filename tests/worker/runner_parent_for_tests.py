@@ -1,4 +1,4 @@
-"""A worker process to be killed: runs one job that waits with its grandchildren. Arguments: folder, where this file is."""
+"""A worker process to be killed: runs, in the folder given, one job that waits with its grandchildren."""
 
 from __future__ import annotations
 

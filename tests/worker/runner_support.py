@@ -24,12 +24,12 @@ JOB_ID = "0f3c1a52-5d0e-4a53-9f6f-7d0c2f1a9b10"
 
 
 def settings_with(folder: Path, function: str = "sync_ok", mode: str = "process", **options: Any) -> Settings:
-    """One job type `tested`; plain functions of `jobs_for_tests` are allowed."""
+    """One job type `tested`; plain functions of `plain_for_tests` are allowed."""
     kind = {"function": f"jobs_for_tests:{function}", "parameters": "jobs_for_tests:Params", "mode": mode, **options}
     return Settings.model_validate(
         {
             "storage": {"data_dir": folder / "data", "input_root": folder / "input"},
-            "worker": {"allowed_functions": ["nothing.*", "jobs_for_tests.*"]},
+            "worker": {"allowed_functions": ["nothing.*", "plain_for_tests.*"]},
             "job_types": {"tested": kind},
         }
     )
@@ -56,7 +56,7 @@ def claimed(function: str = JOB_TYPE_FUNCTION, *args: Any, **given: Any) -> Clai
 
 
 def plain(name: str, *args: Any, **given: Any) -> Claimed:
-    return claimed(f"jobs_for_tests.{name}", *args, **given)
+    return claimed(f"plain_for_tests.{name}", *args, **given)
 
 
 def of_type(parameters: dict[str, Any] | None = None, **given: Any) -> Claimed:
@@ -106,12 +106,12 @@ def pids_in(file: Path) -> list[int]:
 @pytest.fixture(autouse=True)
 def importable_jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(HERE))
-    import jobs_for_tests
+    import plain_for_tests
 
-    jobs_for_tests.steps.clear()
-    jobs_for_tests.may_end.clear()
+    plain_for_tests.steps.clear()
+    plain_for_tests.may_end.clear()
     yield
-    jobs_for_tests.may_end.set()
+    plain_for_tests.may_end.set()
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from pathlib import Path
-
 import pytest
+from samples import document_support as support
 
 from worker.jobs.document_processing.boilerplate import strip_repeated
 from worker.jobs.document_processing.errors import DocumentError
@@ -14,9 +11,6 @@ from worker.jobs.document_processing.outline import Entry, place_headings
 from worker.jobs.document_processing.parsed import Parsed
 from worker.jobs.document_processing.pdf import parse_pdf
 from worker.jobs.document_processing.task import Limits
-
-sys.path.append(str(Path(__file__).parent.parent / "samples"))
-support = import_module("document_support")
 
 LIMITS = Limits(bytes=10**7, pages=100, characters=10**6)
 

@@ -9,25 +9,22 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from samples import document_support as support
 
 from worker.context import JobCancelled, PermanentError
 from worker.jobs.document_processing import document_process
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.run import run
 
-sys.path.append(str(Path(__file__).parent.parent / "samples"))
-support = import_module("document_support")
-
 
 @pytest.fixture(autouse=True)
 def accidents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document_process, "CHILD_MODULE", "document_child_for_tests")
+    monkeypatch.setattr(document_process, "CHILD_MODULE", "samples.document_child_for_tests")
 
 
 @pytest.fixture(autouse=True)
@@ -123,9 +120,9 @@ def test_document_process_dies_with_the_job(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     code = (
         "import sys; from pathlib import Path\n"
-        "from document_support import FakeContext\n"
+        "from samples.document_support import FakeContext\n"
         "from worker.jobs.document_processing import document_process, run, parameters\n"
-        "document_process.CHILD_MODULE = 'document_child_for_tests'\n"
+        "document_process.CHILD_MODULE = 'samples.document_child_for_tests'\n"
         "documents = {'documents': [{'name': 'x', 'text': 'HANG ' + sys.argv[2]}]}\n"
         "folder = Path(sys.argv[1])\n"
         "run.run(FakeContext(folder / 'job', folder), parameters.Parameters.model_validate(documents))\n"

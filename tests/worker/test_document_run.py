@@ -7,20 +7,18 @@ import json
 import os
 import subprocess
 import sys
-from importlib import import_module
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from samples import document_support as support
+from samples import make_samples
 
 from worker.context import PermanentError
 from worker.jobs.document_processing import run as run_module
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.run import run
-
-sys.path.append(str(Path(__file__).parent.parent / "samples"))
-support = import_module("document_support")
 
 SAMPLES = ("handbook.pdf", "guide.md", "brief.txt")
 
@@ -125,7 +123,6 @@ def test_two_runs_give_the_same_bytes(samples: tuple[Path, dict[str, Any], Any],
 
 
 def test_samples_are_what_their_generator_makes() -> None:
-    make_samples = import_module("make_samples")
     source = support.SAMPLES / "source"
     assert (support.SAMPLES / "handbook.pdf").read_bytes() == make_samples.make_pdf(
         (source / "handbook.md").read_text("utf-8")
@@ -253,7 +250,7 @@ def test_missing_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_job_itself_loads_no_parser(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from document_support import FakeContext\n"
+        "from samples.document_support import FakeContext\n"
         "from worker.jobs.document_processing import run, parameters\n"
         "given = parameters.Parameters.model_validate({'documents': [{'name': 'x', 'text': 'some text'}]})\n"
         "run.run(FakeContext(Path(sys.argv[1]) / 'job', Path(sys.argv[1])), given)\n"

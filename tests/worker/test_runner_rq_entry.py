@@ -64,7 +64,9 @@ def test_the_context_is_that_of_the_job(stock: Queue, tmp_path: Path) -> None:
 def test_failures_are_those_of_rq(stock: Queue, parameters: dict[str, Any], words: str) -> None:
     job = run(stock, "raises", parameters)
     assert job.is_failed
-    assert words in (job.exc_info or "")
+    result = job.latest_result()
+    assert result is not None
+    assert words in (result.exc_string or "")
 
 
 def test_an_unknown_type_and_no_job(stock: Queue) -> None:

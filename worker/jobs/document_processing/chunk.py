@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from worker.jobs.document_processing.errors import DocumentError
-from worker.jobs.document_processing.measure import Measure, Span, starts_of_characters, starts_of_words
+from worker.jobs.document_processing.measure import Measure, Span, earliest, start_of_character, starts_of_words
 from worker.jobs.document_processing.parsed import Heading, Parsed
 from worker.jobs.document_processing.task import Chunking
 
@@ -91,25 +91,23 @@ def _with_overlap(parsed: Parsed, pieces: list[Span], measure: Measure) -> Itera
 
 def _begin_earlier(text: str, lowest: int, piece: Span, measure: Measure) -> int:
     """The earliest start, not before `lowest`, with which overlap and size stay within their limits."""
-    start = piece[0]
+    start, end = piece
+
+    def laps(begin: int) -> bool:
+        return measure.fits_overlap(text[begin:start])
+
+    def fits(begin: int) -> bool:
+        return laps(begin) and measure.fits(text[begin:end])
+
     lowest = max(lowest, start - measure.overlap_reach)
-    for find_starts in (starts_of_words, starts_of_characters):
-        begin = _earliest(text, find_starts(text, lowest, start), piece, measure)
-        if begin < start:
+    for places in (starts_of_words(text, lowest, start), range(lowest, start)):
+        begin = start_of_character(text, earliest(places, laps, start), start)
+        # Nearly always the whole fits when its two parts do, and then it is measured only once.
+        if not fits(begin):
+            begin = start_of_character(text, earliest(places, fits, start), start)
+        if begin < start and fits(begin):
             return begin
     return start
-
-
-def _earliest(text: str, starts: list[int], piece: Span, measure: Measure) -> int:
-    start, end = piece
-    low, high = 0, len(starts)
-    while low < high:
-        middle = (low + high) // 2
-        if measure.fits_overlap(text[starts[middle] : start]) and measure.fits(text[starts[middle] : end]):
-            high = middle
-        else:
-            low = middle + 1
-    return starts[low] if low < len(starts) else start
 
 
 def _heading_paths(headings: list[Heading], spans: list[Span]) -> Iterator[list[str]]:

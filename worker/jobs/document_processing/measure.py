@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
@@ -23,7 +23,8 @@ _UNWIELDY = re.compile(rf"{_GAP.pattern}|(?<!\S)\S{{{_LONGEST_WORD},}}")
 _WORD = re.compile(r"(?<=\s)\S")
 # More characters than this are hardly ever in one token.
 _TOKEN_REACH = 12
-_JOINERS = {"\u200d", "\ufe0e", "\ufe0f"}
+# Besides marks: the joiner, skin colours and the letters inside of flags.
+_CONTINUES = re.compile("[\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
 
 
 class Measure:
@@ -40,16 +41,11 @@ class Measure:
         self.overlap_reach = chunking.overlap * (1 if chunking.strategy == "character" else _TOKEN_REACH)
 
     def split(self, text: str) -> list[Span]:
-        splitter = self._splitter(self._room, trim=True)
-        return [
-            (low + start, low + end)
-            for low, high in _parts(text)
-            for start, end in self._spans(splitter, text[low:high])
-        ]
+        return self._cut(text, self._room)
 
     def split_evenly(self, text: str) -> list[Span]:
         """Pieces for a text that is a little larger than one: two as a rule."""
-        return self._spans(self._splitter(max(self._room * 5 // 8, 1), trim=True), text)
+        return self._cut(text, max(self._room * 5 // 8, 1))
 
     def is_short(self, span: Span) -> bool:
         return span[1] - span[0] < self._shortest
@@ -65,7 +61,7 @@ class Measure:
             return len(text) <= limit
         if _GAP.search(text):
             return False
-        return len(splitter.chunks(text)) == 1
+        return len(splitter.chunks(text)) <= 1
 
     def _splitter(self, capacity: int, *, trim: bool = False) -> Splitter:
         kind: type[Splitter] = MarkdownSplitter if self._markdown and trim else TextSplitter
@@ -73,9 +69,14 @@ class Measure:
             return kind(capacity, trim=trim)
         return kind.from_tiktoken_model(_MODELS[self._chunking.tokenizer], capacity, trim=trim)
 
-    @staticmethod
-    def _spans(splitter: Splitter, text: str) -> list[Span]:
-        return [(start, start + len(piece)) for start, piece in splitter.chunk_indices(text) if piece.strip()]
+    def _cut(self, text: str, capacity: int) -> list[Span]:
+        splitter = self._splitter(capacity, trim=True)
+        return [
+            (low + start, low + start + len(piece))
+            for low, high in _parts(text)
+            for start, piece in splitter.chunk_indices(text[low:high])
+            if piece.strip()
+        ]
 
 
 def _parts(text: str) -> Iterator[Span]:
@@ -99,13 +100,25 @@ def starts_of_words(text: str, low: int, high: int) -> list[int]:
     return [match.start() for match in _WORD.finditer(text, low, high)]
 
 
-def starts_of_characters(text: str, low: int, high: int) -> list[int]:
-    """Offsets in `low` .. `high` - 1 that do not tear a character apart, for writing without blanks."""
-    return [place for place in range(low, high) if _begins_character(text, place)]
+def start_of_character(text: str, place: int, end: int) -> int:
+    """The first offset from `place` on that does not tear a character apart, at most `end`."""
+    return next((near for near in range(place, end) if _begins_character(text, near)), end)
+
+
+def earliest(places: Sequence[int], fits: Callable[[int], bool], otherwise: int) -> int:
+    """The first of the ascending `places` from which on they all fit. Looks from the end, where texts are short."""
+    good, step = 0, 1
+    while good + step <= len(places) and fits(places[-good - step]):
+        good, step = good + step, step * 2
+    while step > 1:
+        step //= 2
+        if good + step <= len(places) and fits(places[-good - step]):
+            good += step
+    return places[-good] if good else otherwise
 
 
 def _begins_character(text: str, place: int) -> bool:
     character = text[place]
-    if character.isspace() or character in _JOINERS or unicodedata.combining(character):
+    if character.isspace() or unicodedata.category(character)[0] == "M" or _CONTINUES.match(character):
         return False
     return place == 0 or text[place - 1] != "\u200d"

@@ -1,9 +1,8 @@
-"""What runs inside the worker's process: plain functions, and job types of mode `async`."""
+"""Plain functions, called as stored: coroutine functions in the worker's loop, others in threads."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import sys
 import threading
 from pathlib import Path
@@ -33,16 +32,15 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def steps() -> list[str]:
-    return sys.modules["jobs_for_tests"].steps  # type: ignore[no-any-return]
+    return sys.modules["plain_for_tests"].steps  # type: ignore[no-any-return]
 
 
 def may_end() -> threading.Event:
-    return sys.modules["jobs_for_tests"].may_end  # type: ignore[no-any-return]
+    return sys.modules["plain_for_tests"].may_end  # type: ignore[no-any-return]
 
 
 async def begun(job: Claimed, folder: Path) -> Started:
     """A plain function that says when it has started."""
-    __import__("jobs_for_tests")
     started = Started(job, settings_with(folder))
     await until(lambda: "started" in steps(), "the function runs")
     return started
@@ -52,9 +50,6 @@ async def failed(job: Claimed, folder: Path) -> Failed:
     outcome = await outcome_of(job, settings_with(folder))
     assert isinstance(outcome, Failed)
     return outcome
-
-
-# Plain functions.
 
 
 @pytest.mark.parametrize(
@@ -78,7 +73,7 @@ async def test_a_plain_function_is_called_as_stored(tmp_path: Path, job: Claimed
     assert await outcome_of(job, settings_with(tmp_path)) == Completed(result)
 
 
-@pytest.mark.parametrize("name", ["os.system", "subprocess.run", "", "jobs_for_tests", "worker.rq_entry.run_job"])
+@pytest.mark.parametrize("name", ["os.system", "subprocess.run", "", "plain_for_tests", "worker.rq_entry.run_job"])
 async def test_what_is_not_allowed_does_not_run(tmp_path: Path, name: str) -> None:
     outcome = await failed(claimed(name, "true"), tmp_path)
     assert outcome.error == f"FunctionNotAllowed: {name} is not in worker.allowed_functions"
@@ -100,9 +95,9 @@ async def test_an_allowed_module_is_no_way_to_what_it_imports(tmp_path: Path, na
     ("job", "error"),
     [
         (claimed("nothing.here"), "ModuleNotFoundError: No module named 'nothing'"),
-        (plain("nothing_here"), "AttributeError: module 'jobs_for_tests' has no attribute 'nothing_here'"),
-        (plain("HERE"), "AttributeError: module 'jobs_for_tests' has no attribute 'HERE'"),
-        (plain("SLEEPER"), "FunctionNotFound: jobs_for_tests.SLEEPER cannot be called"),
+        (plain("nothing_here"), "AttributeError: module 'plain_for_tests' has no attribute 'nothing_here'"),
+        (plain("HERE"), "AttributeError: module 'plain_for_tests' has no attribute 'HERE'"),
+        (plain("NO_FUNCTION"), "FunctionNotFound: plain_for_tests.NO_FUNCTION cannot be called"),
         (plain("plain_raises", "value"), "ValueError: of a plain function"),
         (plain("plain_raises", "permanent"), "no_such_file: of a plain function"),
         (plain("plain_raises", "exit"), "SystemExit: 3"),
@@ -230,106 +225,3 @@ async def test_a_thread_that_does_not_end_is_stuck(tmp_path: Path) -> None:
     assert await started.outcome() == Failed("JobTimeout: did not finish within 0.05 s")
     assert started.run.stuck
     may_end().set()
-
-
-# Job types of mode `async`.
-
-
-async def test_a_job_type_runs_in_this_process(tmp_path: Path) -> None:
-    settings = settings_with(tmp_path, "async_context_facts", "async")
-    outcome = await outcome_of(of_type(), settings)
-    assert isinstance(outcome, Completed)
-    assert outcome.result["folder"] == str(settings.storage.jobs_dir / of_type().job_id)
-    assert (outcome.result["attempt"], outcome.result["fence"], outcome.result["user_id"]) == (2, 77, "ann")
-    assert 50 < outcome.result["seconds_left"] <= 60
-
-
-async def test_a_record_of_a_job_type_carries_its_id_in_logs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    await outcome_of(of_type(), settings_with(tmp_path, "async_context_facts", "async"))
-    (record,) = (record for record in caplog.records if record.message == "a word from the job")
-    assert (record.name, record.__dict__["job_id"]) == ("worker.jobs.tested", of_type().job_id)
-
-
-@pytest.mark.parametrize(
-    ("function", "parameters", "error"),
-    [
-        ("async_ok", {"number": "x"}, "InvalidParameters: number: Input should be a valid integer"),
-        ("sync_ok", {}, "FunctionNotAsync: jobs_for_tests:sync_ok must be a coroutine function in mode async"),
-        ("nothing", {}, "AttributeError: module 'jobs_for_tests' has no attribute 'nothing'"),
-        ("async_raises", {"choice": "value", "text": "x"}, "ValueError: x"),
-        ("async_raises", {"choice": "permanent", "text": "x"}, "no_such_file: x"),
-        ("async_raises", {"choice": "exit"}, "SystemExit: 3"),
-        ("async_raises", {"choice": "unspeakable"}, "Unspeakable: <exception str() failed>"),
-        ("async_raises", {"choice": "cancelled"}, "CancelledError: the job ended as cancelled, but nobody had asked"),
-        ("async_returns", {"choice": "large"}, "ResultTooLarge: 1048578 bytes of 1048576 allowed"),
-        ("async_returns", {"choice": "object"}, "ResultNotSerializable: Type is not JSON serializable: object"),
-    ],
-)
-async def test_failures_of_job_types(tmp_path: Path, function: str, parameters: dict[str, Any], error: str) -> None:
-    outcome = await outcome_of(of_type(parameters), settings_with(tmp_path, function, "async"))
-    assert isinstance(outcome, Failed)
-    assert outcome.error.startswith(error)
-
-
-async def test_a_call_without_parameters_is_refused(tmp_path: Path) -> None:
-    outcome = await outcome_of(of_type(args=["tested"]), settings_with(tmp_path, "async_ok", "async"))
-    assert outcome is not None
-    assert outcome.error == "InvalidParameters: the call must be [job_type, parameters]"  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    ("way", "expected"), [("cancel", Stopped()), ("release", Released()), ("freeze", Released()), ("abandon", None)]
-)
-async def test_ways_to_stop_a_job_type(tmp_path: Path, way: str, expected: Outcome | None) -> None:
-    started = Started(of_type(), settings_with(tmp_path, "async_cooperates", "async"))
-    await started.noted()
-    getattr(started.run, way)()
-    assert await started.outcome() == expected
-    assert (started.folder / "noticed").exists()
-
-
-async def test_the_time_limit_of_a_job_type(tmp_path: Path) -> None:
-    started = Started(of_type(timeout_seconds=0.1), settings_with(tmp_path, "async_cooperates", "async"))
-    assert await started.outcome() == Failed("JobTimeout: did not finish within 0.1 s")
-    assert (started.folder / "noticed").exists()
-
-
-@pytest.mark.parametrize(
-    ("way", "expected"), [("cancel", Stopped()), ("release", Released()), ("freeze", Released()), ("abandon", None)]
-)
-async def test_a_stuck_job_type_holds_up_nobody(tmp_path: Path, way: str, expected: Outcome | None) -> None:
-    started = Started(of_type(), settings_with(tmp_path, "async_ignores", "async", cancel_grace_seconds=0.1))
-    await started.noted()
-    getattr(started.run, way)()
-    assert await started.outcome() == expected
-    assert started.run.stuck
-    (started.folder / "go").touch()
-    await until((started.folder / "went").exists, "it ended in the end")
-
-
-async def test_a_stuck_job_type_past_its_time_limit_fails(tmp_path: Path) -> None:
-    settings = settings_with(tmp_path, "async_ignores", "async", cancel_grace_seconds=0.1)
-    started = Started(of_type(timeout_seconds=0.1), settings)
-    assert await started.outcome() == Failed("JobTimeout: did not finish within 0.1 s")
-    assert started.run.stuck
-    (started.folder / "go").touch()
-    await until((started.folder / "went").exists, "it ended in the end")
-
-
-async def test_cancelling_the_task_around_a_job_type_ends_the_job(tmp_path: Path) -> None:
-    started = Started(of_type(), settings_with(tmp_path, "async_cooperates", "async"))
-    await started.noted()
-    started.run._context.cancelled = True  # type: ignore[union-attr]
-    started.task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await started.outcome()
-    assert (started.folder / "noticed").exists()
-
-
-async def test_progress_from_a_thread_of_a_job_type(tmp_path: Path) -> None:
-    started = Started(of_type(), settings_with(tmp_path, "async_progresses", "async"))
-    assert await started.outcome() == Completed()
-    times, notes = zip(*started.notes, strict=True)
-    assert all(later - earlier >= 0.24 for earlier, later in itertools.pairwise(times[:-1]))
-    assert 3 <= len(notes) <= 5
-    assert (notes[-1].fraction, notes[-1].step, notes[-1].done, notes[-1].total) == (1.0, "last", notes[-1].done, 1000)
