@@ -26,6 +26,7 @@ from jobqueue.producer import Producer
 log = logging.getLogger(__name__)
 
 EMBEDDED: Final = "embedded"
+CONFIGURE_AGAIN_SECONDS: Final = 0.5
 
 
 class JobQueue:
@@ -36,6 +37,7 @@ class JobQueue:
         self.url = url
         self.settings = settings
         self._embedded = embedded
+        self._configuring: asyncio.Task[None] | None = None
         self._link = Link(url, name, timeout=settings.redis.call_timeout_seconds, on_lost=self._revive)
         self.namespace = Namespace(self._link, Keys(settings.redis.key_prefix))
         self.producer = Producer(self.namespace, cancelled_ttl=settings.retention.cancelled_seconds)
@@ -59,14 +61,24 @@ class JobQueue:
             with contextlib.suppress(QueueUnavailable):
                 await asyncio.to_thread(embedded.ensure)
         queue = cls(settings, name, url, embedded)
-        with contextlib.suppress(QueueError):
-            await queue.configure()
+        if not await queue._configure():
+            queue._configuring = asyncio.get_running_loop().create_task(queue._configure_late(), name="configure")
         return queue
 
-    async def configure(self) -> None:
-        """Write what this process's configuration says about limits."""
+    async def _configure(self) -> bool:
+        """Write what this process's configuration says about limits; False while Redis is away."""
         limits = self.settings.limits
-        await self.presence.configure_limits(total=limits.total, per_user=limits.per_user)
+        try:
+            await self.presence.configure_limits(total=limits.total, per_user=limits.per_user)
+        except QueueError:
+            return False
+        return True
+
+    async def _configure_late(self) -> None:
+        while True:
+            await asyncio.sleep(CONFIGURE_AGAIN_SECONDS)
+            if await self._configure():
+                return
 
     async def register_worker(self) -> None:
         """Announce this process as a worker; repeatable."""
@@ -83,6 +95,9 @@ class JobQueue:
             raise QueueUnavailable("Redis answers with an error") from error
 
     async def close(self) -> None:
+        if self._configuring is not None:
+            self._configuring.cancel()
+            await asyncio.gather(self._configuring, return_exceptions=True)
         await self.events.stop()
         await self._link.close()
         if self._embedded is not None:

@@ -60,7 +60,12 @@ class Inspector:
             return None
         pairs = entries[0][1]
         entry = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        return rq_format.decode_result(entry[b"return_value"]) if b"return_value" in entry else None
+        if b"return_value" not in entry:
+            return None
+        try:
+            return rq_format.decode_result(entry[b"return_value"])
+        except rq_format.DecodeError as error:
+            return f"Unreadable result: {error}"
 
     def _job(self, job_id: str, row: list[bytes | None] | None, now: int) -> Job | None:
         if row is None:

@@ -1,4 +1,4 @@
-"""Job types for tests with real processes. Each run leaves its traces as lines in a file: what, job, attempt, pid, time."""
+"""Job types for tests with real processes. Each run leaves traces in a file, a line each: what job attempt pid time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def run(ctx: JobContext, parameters: Parameters) -> dict[str, Any]:
     while (left := end - time.monotonic()) > 0:
         ctx.progress(1 - left / parameters.seconds, step="waiting")
         if parameters.block:
-            time.sleep(left)
+            time.sleep(left)  # noqa: ASYNC251
         try:
             await asyncio.sleep(min(0.05, max(0.0, left)))
         except asyncio.CancelledError:
