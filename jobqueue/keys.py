@@ -120,7 +120,9 @@ class Keys:
         return self._own(f"live:{user}")  # set of `ID:X` that hold a slot of this user
 
     def parked(self, user: str) -> str:
-        return self._own(f"parked:{user}")  # zset of admitted ids that may not run now, score = when parked
+        return self._own(
+            f"parked:{user}"
+        )  # zset of admitted ids that may not run now, score = created, in microseconds
 
     def state(self, state: str) -> str:
         return self._own(f"state:{state}")  # zset of ids, score = created, in microseconds

@@ -61,7 +61,7 @@ async def test_lua_and_python_name_the_same_keys(queue: JobQueue, valkey: Valkey
         limiter = f"user:{user}"
         known |= {keys.job(job_id), keys.results(job_id), keys.user_jobs(user), keys.live(user), keys.limiter(limiter)}
         known |= {keys.limiter_allowed(limiter), keys.limiter_waiting(limiter)}
-    found = {key.decode() for key in valkey.client.keys()}
+    found = {key.decode() for key in valkey.client.scan_iter()}
     assert found - known == set()
     assert {keys.leases, keys.stopping, keys.meta, keys.wip("default")} <= found
 

@@ -9,8 +9,8 @@ local function live_of(user)
   return live_count[user]
 end
 
-local function park(id, user)
-  call('ZADD', X .. 'parked:' .. user, now, id)
+local function park(id, user, created)
+  call('ZADD', X .. 'parked:' .. user, created, id)
   call('SADD', X .. 'parked', user)
 end
 
@@ -35,7 +35,7 @@ end
 local function start(id, execution, worker, core, run, data)
   local user, _, queue, job_type, created = string.match(core, CORE_HEAD)
   local _, attempt, fence, failures, losses, ran, restarts, stopping = string.match(run, RUN)
-  if not may_run(id, user, stopping) then return park(id, user) end
+  if not may_run(id, user, stopping) then return park(id, user, created) end
   attempt = attempt + 1
   fence = int(math.max(now, fence + 1))
   call('HSET', job_key(id), 'status', 'started', 'x_run', execution .. ' ' .. attempt .. ' ' .. fence .. ' ' .. failures
