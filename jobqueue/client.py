@@ -9,8 +9,6 @@ import os
 import socket
 from typing import Final
 
-from redis.exceptions import RedisError
-
 from jobqueue.config import Settings
 from jobqueue.embedded import EmbeddedValkey
 from jobqueue.errors import QueueError, QueueUnavailable
@@ -22,6 +20,7 @@ from jobqueue.maintenance import Maintenance
 from jobqueue.namespace import Namespace
 from jobqueue.presence import Presence
 from jobqueue.producer import Producer
+from jobqueue.wire import ReplyError
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +90,7 @@ class JobQueue:
         """Raises QueueUnavailable, or its kind QueueStarting while Redis loads its files."""
         try:
             await self._link.call("GET", self.namespace.keys.suspended)
-        except RedisError as error:
+        except ReplyError as error:
             raise QueueUnavailable("Redis answers with an error") from error
 
     async def close(self) -> None:

@@ -35,7 +35,11 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
 
 
 class RedisSettings(_Section):
-    url: str = Field("embedded", description="embedded, or redis://, rediss://, unix://")
+    url: str = Field(
+        "embedded",
+        pattern=r"^(embedded|(redis|rediss|unix)://.+)$",
+        description="embedded, redis://, rediss:// or unix://",
+    )
     key_prefix: str = Field("rq", pattern=r"^[A-Za-z0-9_.:\-{}]{1,64}$", description="RQ's own rule for RQ_KEY_PREFIX")
     maxmemory_mb: int = Field(2048, ge=16, description="embedded server only; writes are refused beyond it")
     call_timeout_seconds: float = Field(1.5, gt=0, le=60)
@@ -129,6 +133,8 @@ class Settings(_Section):
     def _check_across_sections(self) -> Settings:
         if self.limits.per_user > self.limits.total:
             raise ValueError("limits.per_user must not be larger than limits.total")
+        if self.queue.lease_seconds < 2 * max(self.server.tick_seconds, self.worker.tick_seconds):
+            raise ValueError("queue.lease_seconds must be at least twice the tick_seconds of server and worker")
         return self
 
     def queue_of(self, job_type: str) -> str:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from jobqueue import rq_format
 from jobqueue.errors import QueueUnavailable
 from jobqueue.job import Claimed, Completed, Failed, Outcome, Progress, Released, Verdict
-from jobqueue.link import Argument
 from jobqueue.namespace import Namespace
 from jobqueue.record import parse_core
+from jobqueue.wire import Argument
 
 # Why a claim brought less than was wanted: '' it did not.
 Shortage = Literal["", "empty", "limit", "suspended"]
@@ -132,7 +132,7 @@ def encode_outcome(job: Claimed, outcome: Outcome) -> tuple[Argument, ...]:
 def decode_claimed(row: list[Any]) -> Claimed:
     """`row`: id, execution, core, attempt, fence, failures, data."""
     job_id, execution, packed, attempt, fence, failures, data = row
-    core = parse_core(packed.decode())
+    core = parse_core(packed.decode("utf-8", "replace"))
     problem = None
     try:
         call = rq_format.decode_call(data)

@@ -17,19 +17,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
 
 from jobqueue.errors import QueueError
 from jobqueue.job import JobChange
-from jobqueue.link import new_connection
 from jobqueue.namespace import Namespace
+from jobqueue.subscription import Subscription
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 1.0
-SILENT_TICKS: Final = 4
-RETRY_SECONDS: Final = 0.5
 
 
 class EventFeed:
@@ -37,11 +33,13 @@ class EventFeed:
 
     def __init__(self, namespace: Namespace, url: str, name: str) -> None:
         self._namespace = namespace
-        self._url = url
+        self._subscribed = asyncio.Event()
+        self._subscription = Subscription(
+            url, f"{name}-events", (namespace.keys.events,), on_lost=self._subscribed.clear
+        )
         self._name = name
         self._on_change: list[Callable[[JobChange], None]] = []
         self._on_gap: list[Callable[[], None]] = []
-        self._subscribed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._last: int | None = None
         self.lag_ms = 0.0
@@ -55,7 +53,7 @@ class EventFeed:
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         self._tasks = [
-            loop.create_task(self._follow_always(), name="event-feed"),
+            loop.create_task(self._follow(), name="event-feed"),
             loop.create_task(self._tick_always(), name="event-tick"),
         ]
 
@@ -72,32 +70,23 @@ class EventFeed:
     def subscribed(self) -> bool:
         return self._subscribed.is_set()
 
-    async def _follow_always(self) -> None:
-        while True:
-            connection = new_connection(self._url, f"{self._name}-events")
-            try:
-                await self._follow(connection)
-            except (RedisError, OSError, TimeoutError) as error:
-                log.info("event channel lost, subscribing again: %s", error)
-            finally:
-                self._subscribed.clear()
-                await connection.disconnect(nowait=True)
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _follow(self, connection: AbstractConnection) -> None:
-        await connection.connect()
-        await connection.send_command("SUBSCRIBE", self._namespace.keys.events)
-        while True:
-            reply: Any = await connection.read_response(timeout=TICK_SECONDS * SILENT_TICKS)
-            if reply is None:
-                raise TimeoutError("no tick came back")
-            kind, _, payload = reply
-            if kind == b"subscribe":
+    async def _follow(self) -> None:
+        async for _, payload in self._subscription.messages():
+            if payload is None:
                 self._last = None
                 self._subscribed.set()
                 self._gap()
-            elif kind == b"message":
-                self._receive(orjson.loads(payload))
+            else:
+                self._hear(payload)
+
+    def _hear(self, payload: bytes) -> None:
+        try:
+            self._receive(orjson.loads(payload))
+        except (ValueError, KeyError, TypeError) as error:
+            # Whoever can publish can publish nonsense; what it stood for is read from the records.
+            log.warning("an event could not be read: %s", error)
+            self._last = None
+            self._gap()
 
     def _receive(self, message: dict[str, Any]) -> None:
         n = message["n"]

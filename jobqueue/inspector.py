@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from redis.exceptions import ResponseError
-
 from jobqueue import record, rq_format
 from jobqueue.errors import JobNotFound
 from jobqueue.job import Job, Stats, WorkerInfo
 from jobqueue.keys import STATES
 from jobqueue.namespace import Namespace, explain
 from jobqueue.states import State
+from jobqueue.wire import ReplyError
 
 _FIELDS: Final = (
     "status", "x_core", "x_run", "x_mark", "created_at", "started_at", "ended_at", "worker_name", "origin",
@@ -44,7 +43,7 @@ class Inspector:
     async def _read(self, job_id: str) -> list[bytes | None] | None:
         try:
             row = await self._namespace.link.call("HMGET", self._namespace.keys.job(job_id), *_FIELDS)
-        except ResponseError:
+        except ReplyError:
             # A key of another type under a job's name is not a job.
             return None
         return row if row[0] is not None else None
@@ -54,7 +53,7 @@ class Inspector:
             entries = await self._namespace.link.call(
                 "XREVRANGE", self._namespace.keys.results(job_id), "+", "-", "COUNT", 1
             )
-        except ResponseError as error:
+        except ReplyError as error:
             raise explain(error) from error
         if not entries:
             return None

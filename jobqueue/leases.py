@@ -15,7 +15,7 @@ from jobqueue import scripts
 from jobqueue.consumer import Ended, encode_outcome
 from jobqueue.errors import QueueFull, QueueUnavailable, ScriptError
 from jobqueue.keys import Keys
-from jobqueue.link import Argument
+from jobqueue.wire import Argument
 
 LOST: Final = 0
 RENEWED: Final = 1

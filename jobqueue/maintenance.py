@@ -37,7 +37,7 @@ class Maintenance:
         # A bit less than the interval, so that tickers in step do not skip every other beat.
         interval = 0 if self._more else self._interval_us * 9 // 10
         rescued, failed, _, more_leases = await self._namespace.run(
-            "rescue", {"interval": interval, "lease": self._lease_us, "batch": BATCH}
+            "rescue", {"interval": interval, "lease": self._lease_us, "batch": BATCH, "tick": self._interval_us}
         )
         promoted, more_due = await self._namespace.run("promote_due", {"interval": interval, "batch": 5 * BATCH})
         adopted, cursor = await self._namespace.run(

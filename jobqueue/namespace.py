@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redis.exceptions import NoScriptError, ResponseError
-
 from jobqueue import scripts
 from jobqueue.errors import (
     ClaimSuperseded,
@@ -17,7 +15,8 @@ from jobqueue.errors import (
     WrongState,
 )
 from jobqueue.keys import Keys
-from jobqueue.link import Argument, Link
+from jobqueue.link import Link
+from jobqueue.wire import Argument, ReplyError
 
 
 class Namespace:
@@ -32,15 +31,16 @@ class Namespace:
         try:
             try:
                 return await self.link.call("EVALSHA", script.sha, 1, self.keys.meta, *argv)
-            except NoScriptError:
-                # The call was refused before it began, so sending it again cannot do anything twice.
-                await self.link.call("SCRIPT", "LOAD", script.text)
-                return await self.link.call("EVALSHA", script.sha, 1, self.keys.meta, *argv)
-        except ResponseError as error:
+            except ReplyError as error:
+                if not str(error).startswith("NOSCRIPT"):
+                    raise
+            # The call was refused before it began, so sending it again cannot do anything twice.
+            return await self.link.call("EVAL", script.text, 1, self.keys.meta, *argv)
+        except ReplyError as error:
             raise explain(error) from error
 
 
-def explain(error: ResponseError) -> QueueError:
+def explain(error: ReplyError) -> QueueError:
     """The exception for an error reply of our scripts: its first word is the code."""
     code, _, rest = str(error).partition(" ")
     if code == "NOT_FOUND":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 
-from jobqueue.link import Argument
 from jobqueue.namespace import Namespace
+from jobqueue.wire import Argument
 
 VERSION = "0.1.0"
 

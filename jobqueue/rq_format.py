@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import pickle
+import pickletools
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,20 @@ _PICKLE: Final = 0x80
 _ZLIB: Final = 0x78
 # Payloads arrive from whoever can write to Redis: a small blob must not unpack to gigabytes.
 MOST_BYTES: Final = 64 * 1024 * 1024
+
+
+_PICKLE_FAULTS: Final = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class DecodeError(Exception):
@@ -83,13 +98,21 @@ def _from_json(raw: bytes) -> Any:
         raise DecodeError(f"the stored call is neither JSON nor pickle: {error}") from None
 
 
+def _refuse_bombs(raw: bytes) -> None:
+    """A few bytes can make the C unpickler reserve gigabytes: a memo number is an index into an array."""
+    for opcode, argument, _ in pickletools.genops(raw):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(raw):
+            raise DecodeError("the pickle is damaged: it numbers more values than it has")
+
+
 def _unpickle(raw: bytes) -> Any:
     try:
+        _refuse_bombs(raw)
         return _PlainUnpickler(io.BytesIO(raw)).load()
     except DecodeError:
         raise
     # A damaged pickle may raise nearly anything; these are the documented ones and what its opcodes reach.
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except _PICKLE_FAULTS as error:
         raise DecodeError(f"the pickle is damaged: {error}") from None
 
 

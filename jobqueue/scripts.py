@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from jobqueue.link import Argument
+from jobqueue.wire import Argument
 
 _ARGUMENT: Final = re.compile(r"^local (\w+) = (?:tonumber\()?ARGV\[(\d+)\]\)?$", re.M)
 _INCLUDE: Final = re.compile(r"^-- include: (\w+)$", re.M)

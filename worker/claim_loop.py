@@ -17,6 +17,7 @@ from jobqueue.client import JobQueue
 from jobqueue.config import Settings
 from jobqueue.consumer import Batch, Consumer, Ended, Lane, Shortage
 from jobqueue.errors import QueueError, UnknownWorker
+from jobqueue.job import Released
 from jobqueue.signals import QueueWatch
 from worker.slots import Slots
 
@@ -27,6 +28,7 @@ MOST_PER_CALL: Final = 250
 REPEAT_SECONDS: Final = 0.5
 # Without any signal a worker looks again after this long: signals may be lost, jobs may not.
 LOOK_AGAIN_SECONDS: Final = 1.0
+WATCH_SECONDS: Final = 5.0
 PROGRESS_SECONDS: Final = 0.05
 MOST_NOTES: Final = 250
 
@@ -49,6 +51,7 @@ class ClaimLoop:
         self._open_calls = 0
         self._quiet = False
         self._may_claim = True
+        self._offers = 0
         self.last_answer = time.monotonic()
         slots.on_ended = self.wake
 
@@ -62,6 +65,7 @@ class ClaimLoop:
     def offer(self) -> None:
         """There may be something to claim."""
         self._may_claim = True
+        self._offers += 1
         self.wake()
 
     def be_quiet(self) -> None:
@@ -109,9 +113,11 @@ class ClaimLoop:
 
     async def _advance(self, lane: Lane, ended: list[Ended], want: int) -> None:
         self._open_calls += 1
+        offers = self._offers
         try:
             if self._slots.notes:
-                await self._flush_notes()
+                with contextlib.suppress(QueueError):
+                    await self._flush_notes()
             sent_at = time.monotonic()
             batch = await self._answer(lane, ended, want)
         finally:
@@ -119,8 +125,12 @@ class ClaimLoop:
             self._open_calls -= 1
         self.last_answer = time.monotonic()
         for job in batch.jobs:
-            self._slots.start(job, sent_at)
-        self._learn(batch, want)
+            if self._quiet:
+                # The answer came after the order to stop: these jobs go back before they began.
+                self._slots.ended.append(Ended(job, Released()))
+            else:
+                self._slots.start(job, sent_at)
+        self._learn(batch, want, offers)
 
     async def _answer(self, lane: Lane, ended: list[Ended], want: int) -> Batch:
         call = lane.advance(ended, want)
@@ -138,11 +148,12 @@ class ClaimLoop:
         with contextlib.suppress(QueueError):
             await self._queue.register_worker()
 
-    def _learn(self, batch: Batch, want: int) -> None:
+    def _learn(self, batch: Batch, want: int, offers: int) -> None:
+        """`offers`: how many there had been when the call was sent; a newer one is not answered by it."""
         if not want:
             return
         shortage: Shortage = batch.shortage
-        if shortage:
+        if shortage and offers == self._offers:
             self._may_claim = False
         if shortage == "empty":
             self._hungry.set()
@@ -150,12 +161,12 @@ class ClaimLoop:
             self.wake()
 
     async def _watch(self, name: str) -> None:
-        watch = QueueWatch(self._queue.url, self._queue.namespace.keys, self._queue.name, name)
+        watch = QueueWatch(self._queue.url, self._queue.namespace.keys, self._queue.name, name, WATCH_SECONDS)
         try:
             while True:
                 await self._hungry.wait()
                 try:
-                    found = await watch.wait(5)
+                    found = await watch.wait()
                 except QueueError:
                     await asyncio.sleep(REPEAT_SECONDS * random.uniform(0.5, 1.5))
                     continue

@@ -7,6 +7,7 @@ could not be renewed until a fifth of it is left, its job is frozen; when Redis 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -18,13 +19,15 @@ import psutil
 
 from jobqueue.consumer import Ended
 from jobqueue.errors import QueueError, QueueFull
-from jobqueue.job import Released
+from jobqueue.job import Failed, Released
 from jobqueue.leases import CANCELLED, LOST, MOST_LEASES, Holding, LeaseRenewer
 from worker.slots import Held, Slots
 
 log = logging.getLogger(__name__)
 
 RECORD_AFTER_SECONDS: Final = 1.0
+# Cancelling an async job and killing a child take less, unless the loop is blocked.
+LOST_GRACE_SECONDS: Final = 3.0
 STUCK_EXIT_CODE: Final = 70
 
 
@@ -103,6 +106,7 @@ class LeaseKeeper:
 
     def _learn(self, held: Held, answer: int, started: float, records: bool) -> None:
         if answer == LOST:
+            held.lost_at = min(held.lost_at, started)
             self._loop.call_soon_threadsafe(held.run.abandon)
             return
         held.renewed_at = started
@@ -123,17 +127,28 @@ class LeaseKeeper:
                 self._loop.call_soon_threadsafe(held.run.freeze)
 
     def _give_up_on_stuck(self, all_held: dict[str, Held], now: float) -> None:
-        """A job far past its end blocks the loop or ignores everything: the others go back, the process ends."""
-        stuck = [held for held in all_held.values() if now > held.hard_limit]
+        """A job far past its end, or one that runs on after its lease was lost, blocks the loop or ignores everything.
+
+        The others go back and the process ends: nothing less ends such a job.
+        """
+        stuck = [held for held in all_held.values() if now > min(held.hard_limit, held.lost_at + LOST_GRACE_SECONDS)]
         if not stuck:
             return
         log.critical("job %s does not end; this worker gives its other jobs back and exits", stuck[0].job.job_id)
-        others = [Ended(held.job, Released()) for held in all_held.values() if held not in stuck]
+        late = Failed("JobTimeout: did not end long after its time limit, and took its worker with it")
+        ended = self._slots.ended + self._slots.stuck
+        ended += [Ended(held.job, late if held in stuck else Released()) for held in all_held.values()]
         try:
-            self._renewer.give_back(others)
+            for first in range(0, len(ended), MOST_LEASES):
+                self._renewer.give_back(ended[first : first + MOST_LEASES])
         except QueueError as error:
             log.error("the other jobs could not be given back: %s", error)
         os._exit(STUCK_EXIT_CODE)
+
+    @property
+    def alive(self) -> bool:
+        """False when the thread has ended by a defect: then nobody renews any more."""
+        return self._thread.is_alive()
 
     def _memory(self) -> int:
         if time.monotonic() - self._beat_at >= self._renew_every or not self._rss_mb:
@@ -146,8 +161,6 @@ def tree_rss_mb() -> int:
     me = psutil.Process()
     total = me.memory_info().rss
     for child in me.children(recursive=True):
-        try:
+        with contextlib.suppress(psutil.Error):
             total += child.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
     return int(total) // 1_000_000

@@ -19,13 +19,16 @@ HARD_LIMIT_MARGIN: Final = 10.0
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """Times are monotonic seconds. `renewed_at`: when the call that last secured the lease was sent."""
+    """Times are monotonic seconds. `renewed_at`: when the call that last secured the lease was sent. `lost_at`: when it
+    was found to be lost.
+    """
 
     job: Claimed
     run: JobRun
     renewed_at: float
     claimed_at: float
     hard_limit: float
+    lost_at: float = float("inf")
     recorded: bool = False
     frozen: bool = False
     cancelled: bool = False

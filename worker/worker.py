@@ -128,8 +128,8 @@ class Worker:
     async def _watch_for_stuck(self) -> None:
         while True:
             await asyncio.sleep(0.5)
-            if self.slots.stuck and not self._hurry.is_set():
-                log.critical("a job cannot be stopped; this worker gives the others back and exits")
+            if (self.slots.stuck or not self._keeper.alive) and not self._hurry.is_set():
+                log.critical("a job or the lease keeper is stuck; this worker gives its jobs back and exits")
                 self._exit_code = STUCK_EXIT_CODE
                 self._hurry.set()
                 self._stopping.set()

@@ -24,6 +24,7 @@ local digests = {}
 
 local function known(id, digest)
   if digests[id] then return digests[id], 'pending' end
+  if call('EXISTS', job_key(id)) == 0 then return nil end
   local f = job(id, 'x_digest')
   if f then return f.x_digest or '', f.state end
   return nil

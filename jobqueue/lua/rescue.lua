@@ -1,12 +1,14 @@
 #!lua flags=allow-oom
 -- Takes back what lost workers held: at most `batch` expired leases a call. A job goes back to wait, or fails when it
 -- has lost too many workers; a cancelled one only gives its slot back.
--- Nobody is rescued for one lease after the server was restarted or the clock jumped: living workers renew first.
+-- Nobody is rescued for one lease after the server was restarted, was out of reach or its clock jumped: living workers
+-- renew first. `tick`: microseconds between two calls in normal times.
 -- Result: { requeued, failed, stopped, more }. Emits: pending, failed.
 local prefix = ARGV[1]
 local interval = tonumber(ARGV[2])
 local lease = tonumber(ARGV[3])
 local batch = tonumber(ARGV[4])
+local tick = tonumber(ARGV[5])
 -- include: base
 -- include: events
 -- include: limits
@@ -23,7 +25,9 @@ local function holds_back()
   local last = tonumber(call('HGET', META, 'rescue_tick') or now)
   local run_id = string.match(call('INFO', 'server'), 'run_id:(%w+)')
   local known = call('HGET', META, 'run_id')
-  if run_id ~= known or now - last > lease or last - now > 1000000 then
+  -- Leases are renewed each third: after a longer silence of all tickers living workers may be late through no fault of
+  -- theirs. A silence of a few ticks is none.
+  if run_id ~= known or now - last > math.max(lease / 3, 3 * tick) or last - now > 1000000 then
     call('HSET', META, 'run_id', run_id, 'rescue_after', int(now + lease))
   end
   call('HSET', META, 'rescue_tick', int(now))
@@ -41,7 +45,7 @@ local counts = { requeued = 0, failed = 0, stopped = 0 }
 local function rescue(token)
   local id, execution = split(token)
   local f = job(id, 'worker_name')
-  if not f then return purge_token(token, id) end
+  if not f or f.exec ~= execution then return purge_token(token, id) end
   free_slot(id, token, f.user, f.limiter, f.queue)
   forget_records(f.worker_name, id, execution)
   if f.state == 'cancelled' then

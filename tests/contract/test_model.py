@@ -308,7 +308,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def rescue(self) -> None:
-        given = {"interval": 0, "lease": LEASE_US, "batch": 100}
+        given = {"interval": 0, "lease": LEASE_US, "batch": 100, "tick": 1_000_000}
         self.run(self.queue.namespace.run("rescue", given))
         for token, held in self.world.held.items():
             job = self.world.jobs[held.job.job_id]

@@ -14,19 +14,25 @@ local function forget_records(worker, id, execution)
   if worker then call('SREM', P .. ':worker:' .. worker .. ':executions', id .. ':' .. execution) end
 end
 
--- A record deleted by a stock tool while its job ran: nobody remembers whose it was, so every user is asked.
+-- A record deleted by a stock tool while its job ran: nobody remembers whose it was, so every user is asked. A record that
+-- has come under the same id since then is another job's and is left alone.
 local function purge_token(token, id)
+  local other = call('EXISTS', job_key(id)) == 1
   call('ZREM', LEASES, token)
   call('ZREM', STOPPING, token)
   for _, key in ipairs(call('SMEMBERS', P .. ':queues')) do call('ZREM', P .. ':wip:' .. string.sub(key, #P + 8), token) end
-  for _, state in ipairs({ 'running', 'cancelled' }) do call('ZREM', state_key(state), id) end
+  if not other then
+    for _, state in ipairs({ 'running', 'cancelled' }) do call('ZREM', state_key(state), id) end
+  end
   call('SREM', X .. 'live:default_user', token)
   for _, limiter in ipairs(call('SMEMBERS', P .. ':rl-keys')) do
     local user = string.sub(limiter, 1, 5) == 'user:' and string.sub(limiter, 6) or limiter
     call('SREM', X .. 'live:' .. user, token)
-    call('ZREM', X .. 'user:' .. user, id)
     freed.users[user] = true
-    remember(limiter, id)
+    if not other then
+      call('ZREM', X .. 'user:' .. user, id)
+      remember(limiter, id)
+    end
   end
 end
 
@@ -93,7 +99,8 @@ local function settle(i, token, leased, worker)
   local kind, id, execution = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if not leased then return settle_unleased(id, token, execution) end
   local values = call('HMGET', job_key(id), 'status', 'x_core', 'x_run')
-  if not values[2] then
+  -- A stock tool deleted the running job, and the id may belong to another job by now.
+  if not values[2] or not values[3] or string.match(values[3], '^%S+') ~= execution then
     purge_token(token, id)
     return 'stale'
   end
