@@ -11,7 +11,7 @@ from jobqueue import rq_format
 from jobqueue.errors import QueueUnavailable
 from jobqueue.job import Claimed, Completed, Failed, Outcome, Progress, Released, Verdict
 from jobqueue.namespace import Namespace
-from jobqueue.record import parse_core
+from jobqueue.record import EMPTY_CORE, parse_core
 from jobqueue.wire import Argument
 
 # Why a claim brought less than was wanted: '' it did not.
@@ -39,15 +39,28 @@ class Batch:
 class Lane:
     """One claim sequence of a worker: at most one call in flight. A worker with two lanes keeps Redis and itself busy.
 
+    `eager_executions`: write RQ's execution records at claim. `trust_pickles`: load any pickle that a producer stored.
     Each call has a number; a call whose reply was lost is sent again with the same number and brings the same jobs.
     """
 
-    def __init__(self, namespace: Namespace, worker: str, lane: int, queues: Sequence[str], lease_us: int) -> None:
+    def __init__(
+        self,
+        namespace: Namespace,
+        worker: str,
+        lane: int,
+        queues: Sequence[str],
+        lease_us: int,
+        *,
+        eager_executions: bool = False,
+        trust_pickles: bool = False,
+    ) -> None:
         self._namespace = namespace
         self._worker = worker
         self._lane = lane
         self._queues = ",".join(queues)
         self._lease_us = lease_us
+        self._eager = int(eager_executions)
+        self._trust_pickles = trust_pickles
         self._number = 0
         self._open: tuple[dict[str, Argument], list[Argument]] | None = None
 
@@ -66,6 +79,7 @@ class Lane:
             "want": want,
             "execution_prefix": secrets.token_hex(8),
             "lease": self._lease_us,
+            "eager": self._eager,
         }
         items: list[Argument] = []
         for entry in ended:
@@ -83,7 +97,7 @@ class Lane:
         reason, now, verdicts, jobs = reply
         return Batch(
             verdicts=[verdict.decode() for verdict in verdicts],
-            jobs=[decode_claimed(job) for job in jobs],
+            jobs=[decode_claimed(job, self._trust_pickles) for job in jobs],
             shortage=reason.decode(),
             server_time=int(now),
         )
@@ -129,14 +143,15 @@ def encode_outcome(job: Claimed, outcome: Outcome) -> tuple[Argument, ...]:
     return kind, job.job_id, job.execution_id, "", "", 0
 
 
-def decode_claimed(row: list[Any]) -> Claimed:
+def decode_claimed(row: list[Any], trust_pickles: bool = False) -> Claimed:
     """`row`: id, execution, core, attempt, fence, failures, data."""
     job_id, execution, packed, attempt, fence, failures, data = row
-    core = parse_core(packed.decode("utf-8", "replace"))
     problem = None
+    core = EMPTY_CORE
     try:
-        call = rq_format.decode_call(data)
-    except rq_format.DecodeError as error:
+        core = parse_core(packed.decode("utf-8", "replace"))
+        call = rq_format.decode_call(data, trusted=trust_pickles)
+    except (rq_format.DecodeError, ValueError) as error:
         call = rq_format.Call("", [], {}, "json")
         problem = str(error)
     return Claimed(

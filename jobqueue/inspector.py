@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -14,6 +15,8 @@ from jobqueue.keys import STATES
 from jobqueue.namespace import Namespace, explain
 from jobqueue.states import State
 from jobqueue.wire import ReplyError
+
+log = logging.getLogger(__name__)
 
 _FIELDS: Final = (
     "status", "x_core", "x_run", "x_mark", "created_at", "started_at", "ended_at", "worker_name", "origin",
@@ -38,7 +41,15 @@ class Inspector:
         call = self._namespace.link.call
         now, *rows = await asyncio.gather(call("TIME"), *(self._read(job_id) for job_id in job_ids))
         micros = int(now[0]) * 1_000_000 + int(now[1])
-        return [self._job(job_id, row, micros) for job_id, row in zip(job_ids, rows, strict=True)]
+        return [self._readable(job_id, row, micros) for job_id, row in zip(job_ids, rows, strict=True)]
+
+    def _readable(self, job_id: str, row: list[bytes | None] | None, now: int) -> Job | None:
+        try:
+            return self._job(job_id, row, now)
+        except (ValueError, KeyError) as error:
+            # Somebody else wrote into the record: it must not hide the jobs that are read with it.
+            log.error("the record of job %s is damaged: %s", job_id, error)
+            return None
 
     async def _read(self, job_id: str) -> list[bytes | None] | None:
         try:

@@ -122,7 +122,8 @@ def _item(job: NewJob) -> tuple[Argument, ...]:
 
 def _digest(job: NewJob, data: bytes, due: int) -> bytes:
     """Tells whether a submission under a known id is the same one. Not secret; collisions must only be unlikely."""
-    content = b"|".join((job.user_id.encode(), job.job_type.encode(), job.priority.encode(), str(due).encode(), data))
+    said = f"{job.user_id}|{job.job_type}|{job.queue}|{job.priority}|{due}|{job.timeout_seconds}|{job.max_attempts}|"
+    content = said.encode() + data
     return hashlib.blake2b(content, digest_size=12).hexdigest().encode()
 
 

@@ -27,6 +27,9 @@ class Core(NamedTuple):
     priority: Priority
 
 
+EMPTY_CORE: Final = Core("", "", "", "", 0, 500, 31536000, 1, 3, 180, "normal")
+
+
 class Run(NamedTuple):
     """What executions leave behind. `ran`: microseconds of earlier attempts."""
 

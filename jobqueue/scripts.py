@@ -17,7 +17,7 @@ from typing import Final
 
 from jobqueue.wire import Argument
 
-_ARGUMENT: Final = re.compile(r"^local (\w+) = (?:tonumber\()?ARGV\[(\d+)\]\)?$", re.M)
+_ARGUMENT: Final = re.compile(r"^local (\w+) = (?:tonumber\()?ARGV\[(\d+)\]\)?(?: == '1')?$", re.M)
 _INCLUDE: Final = re.compile(r"^-- include: (\w+)$", re.M)
 _ITEMS: Final = re.compile(r"^-- Items: ([a-z_ ]+?)(?: \(.*)?$", re.M)
 

@@ -41,7 +41,15 @@ class ClaimLoop:
         self._consumer = Consumer(queue.namespace, queue.name)
         lease_us = int(settings.queue.lease_seconds * 1_000_000)
         self._lanes = [
-            Lane(queue.namespace, queue.name, number, settings.worker.queues, lease_us)
+            Lane(
+                queue.namespace,
+                queue.name,
+                number,
+                settings.worker.queues,
+                lease_us,
+                eager_executions=settings.queue.eager_executions,
+                trust_pickles=settings.worker.pickle == "trusted",
+            )
             for number in range(min(lanes, settings.worker.concurrency))
         ]
         self._share = max(1, -(-settings.worker.concurrency // len(self._lanes)))

@@ -11,6 +11,7 @@ local queues = ARGV[5]
 local want = tonumber(ARGV[6])
 local execution_prefix = ARGV[7]
 local lease = tonumber(ARGV[8])
+local eager = ARGV[9] == '1'
 -- include: base
 -- include: events
 -- include: limits
@@ -22,6 +23,7 @@ local lease = tonumber(ARGV[8])
 -- include: wake
 -- include: finish_jobs
 -- include: adopt
+-- include: execution_records
 -- include: claim_jobs
 
 local seen, refusal = check_claim(worker, lane, number)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Gives up to `want` waiting jobs to a worker, within the global and the users' limits.
--- Result: { reason, now, {}, jobs }, each job as `described` in include/claim_jobs.lua.
+-- Result: { reason, now, {}, jobs }, a job: { id, execution, core, attempt, fence, failures, data }.
 -- Errors: UNKNOWN_WORKER, CLAIM_SUPERSEDED. Emits: running.
 local prefix = ARGV[1]
 local worker = ARGV[2]
@@ -10,12 +10,14 @@ local queues = ARGV[5]
 local want = tonumber(ARGV[6])
 local execution_prefix = ARGV[7]
 local lease = tonumber(ARGV[8])
+local eager = ARGV[9] == '1'
 -- include: base
 -- include: events
 -- include: limits
 -- include: admission
 -- include: record
 -- include: adopt
+-- include: execution_records
 -- include: claim_jobs
 
 local seen, refusal = check_claim(worker, lane, number)

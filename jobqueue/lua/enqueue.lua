@@ -49,14 +49,16 @@ call('ZCARD', P .. ':scheduled:' .. queue)
 call('SCARD', P .. ':queues')
 local pending, scheduled, users, limiters = {}, {}, {}, {}
 for _, entry in ipairs(fresh) do
-  local limiter = 'user:' .. ARGV[entry.at + 1]
+  local limiter, priority = 'user:' .. ARGV[entry.at + 1], ARGV[entry.at + 5]
   if not limiters[limiter] then
     limiters[limiter] = {
       places = call('ZCARD', waiting_key(limiter)) == 0 and PER_USER - call('ZCARD', allowed_key(limiter)) or 0,
-      allowed = {}, waiting = {},
+      allowed = {}, waiting = {}, priority = priority,
     }
     call('ZCARD', X .. 'user:' .. ARGV[entry.at + 1])
   end
+  -- Jobs of several priorities compete for the free places, so all of them wait and the best are let in at the end.
+  if limiters[limiter].priority ~= priority then limiters[limiter].mixed = true end
 end
 
 local created_at = iso(now)
@@ -65,7 +67,7 @@ local first = unique_times(#fresh)
 
 local function admit(id, limiter, priority, created)
   local room = limiters[limiter]
-  if room.places > 0 then
+  if room.places > 0 and not room.mixed then
     room.places = room.places - 1
     append(room, 'allowed', clock[1], id)
     push(queue, id)
@@ -73,6 +75,16 @@ local function admit(id, limiter, priority, created)
   end
   append(room, 'waiting', wait_score(priority, created), id)
   return 'rate_limited'
+end
+
+-- An id whose record has expired may still stand in the indexes of ended jobs until the cleanup comes by.
+local function forget_expired()
+  local ids = {}
+  for n, entry in ipairs(fresh) do ids[n] = ARGV[entry.at] end
+  for _, state in ipairs({ 'completed', 'failed', 'cancelled' }) do many('ZREM', state_key(state), ids) end
+  for _, registry in ipairs({ 'finished', 'failed', 'canceled' }) do
+    many('ZREM', P .. ':' .. registry .. ':' .. queue, ids)
+  end
 end
 
 local function store(entry, created)
@@ -99,6 +111,7 @@ local function store(entry, created)
   changed(id, state, 0, user, job_type)
 end
 
+forget_expired()
 for n, entry in ipairs(fresh) do store(entry, first + n - 1) end
 
 call('SADD', P .. ':queues', queue_key(queue))

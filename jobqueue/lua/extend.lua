@@ -10,26 +10,11 @@ local lease = tonumber(ARGV[3])
 local state = ARGV[4]
 local rss_mb = ARGV[5]
 -- include: base
+-- include: execution_records
 
-local RECORD_TTL = 90
 local deadline = now + lease
 local backstop = math.floor(deadline / 1000000) + 120
 local at = iso(now)
-
-local function write_records(id, execution)
-  local key = P .. ':execution:' .. id .. ':' .. execution
-  local float = string.format('%.6f', now / 1000000)
-  if call('HSETNX', key, 'created_at', float) == 1 then
-    call('HSET', key, 'id', execution, 'job_id', id, 'worker_name', worker)
-    call('HSET', job_key(id), 'x_records', '1')
-  end
-  call('HSET', key, 'last_heartbeat', float)
-  call('EXPIRE', key, RECORD_TTL)
-  local executions = P .. ':executions:' .. id
-  call('ZADD', executions, math.floor(now / 1000000) + RECORD_TTL + 60, execution)
-  call('EXPIRE', executions, RECORD_TTL + 60)
-  call('SADD', P .. ':worker:' .. worker .. ':executions', id .. ':' .. execution)
-end
 
 local function renew(id, execution, records)
   local token = id .. ':' .. execution
@@ -45,13 +30,13 @@ local function renew(id, execution, records)
   if status == 'canceled' or status == 'stopped' then return 2 end
   call('ZADD', P .. ':wip:' .. queue, backstop, token)
   call('HSET', job_key(id), 'last_heartbeat', at)
-  if records == '1' then write_records(id, execution) end
+  if records == '1' then write_records(worker, id, execution) end
   return 1
 end
 
 local function beat()
   local key = P .. ':worker:' .. worker
-  if call('EXISTS', key) == 0 then return 0 end
+  if call('SISMEMBER', P .. ':workers', key) == 0 or call('EXISTS', key) == 0 then return 0 end
   call('HSET', key, 'last_heartbeat', at, 'state', state)
   call('EXPIRE', key, 480)
   call('EXPIRE', key .. ':executions', 480)

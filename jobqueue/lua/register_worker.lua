@@ -15,6 +15,7 @@ local key = P .. ':worker:' .. worker
 local at = iso(now)
 call('HSET', key, 'birth', at, 'last_heartbeat', at, 'queues', queues, 'pid', pid, 'hostname', host, 'ip_address', '',
   'version', version, 'python_version', python_version, 'state', 'idle')
+call('HDEL', key, 'death')
 call('EXPIRE', key, 480)
 call('SADD', P .. ':workers', key)
 for queue in string.gmatch(queues, '[^,]+') do

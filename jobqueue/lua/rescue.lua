@@ -44,10 +44,10 @@ local counts = { requeued = 0, failed = 0, stopped = 0 }
 
 local function rescue(token)
   local id, execution = split(token)
-  local f = job(id, 'worker_name')
+  local f = job(id, 'worker_name', 'x_records')
   if not f or f.exec ~= execution then return purge_token(token, id) end
   free_slot(id, token, f.user, f.limiter, f.queue)
-  forget_records(f.worker_name, id, execution)
+  if f.x_records then forget_records(f.worker_name, id, execution) end
   if f.state == 'cancelled' then
     counts.stopped = counts.stopped + 1
     return settle_foreign_cancel(id)

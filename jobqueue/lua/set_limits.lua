@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Writes limits. `kind` = configured: the last process started wins; `set`: through the API, stays until `reset`.
--- Result: { total, per_user } in force. Emits: nothing; the sweep fills new places within a second.
+-- Result: { total, per_user } in force. Emits: nothing; the sweep fills new places, a page of users a tick.
 local prefix = ARGV[1]
 local kind = ARGV[2]
 local total = ARGV[3]

@@ -17,8 +17,8 @@ local batch = tonumber(ARGV[4])
 local adopted = 0
 
 local function meet(id, queue)
-  local values = redis.pcall('HMGET', job_key(id), 'status', 'x_core')
-  if values.err or values[2] or not values[1] then return end
+  local values = read_fields(id, 'status', 'x_core')
+  if values[2] or not values[1] then return end
   adopt(id, queue)
   adopted = adopted + 1
 end

@@ -195,6 +195,7 @@ class QueueMachine(RuleBasedStateMachine):
             "want": 3,
             "execution_prefix": "f" * 16,
             "lease": LEASE_US,
+            "eager": 0,
         }
         return [decode_claimed(row) for row in self.run(self.queue.namespace.run("claim", given))[3]]
 
@@ -210,6 +211,7 @@ class QueueMachine(RuleBasedStateMachine):
             "want": 3,
             "execution_prefix": "e" * 16,
             "lease": LEASE_US,
+            "eager": 0,
         }
         with pytest.raises(ClaimSuperseded):
             self.run(self.queue.namespace.run("claim", given))

@@ -234,3 +234,82 @@ async def test_memory_full_refuses_new_jobs_and_lets_the_others_end(queue: JobQu
         await queue.maintenance.tick()
     finally:
         valkey.client.config_set("maxmemory", "0")
+
+
+async def test_eager_execution_records_are_there_at_claim_and_gone_at_the_end(
+    queue: JobQueue, valkey: ValkeyServer
+) -> None:
+    await queue.register_worker()
+    job_id = str(uuid.uuid4())
+    await queue.producer.enqueue(NewJob(job_id=job_id, function="a.b"))
+    lane = Lane(queue.namespace, "test", 0, ("default",), LEASE_US, eager_executions=True)
+    job = (await lane.advance([], 1)).jobs[0]
+    stock = StockJob.fetch(job_id, connection=valkey.client, serializer=JSONSerializer)
+    assert [execution.id for execution in stock.get_executions()] == [job.execution_id]
+    await lane.advance([Ended(job, Completed(None))], 0)
+    assert not list(valkey.client.scan_iter("rq:execution*"))
+    assert valkey.client.scard("rq:worker:test:executions") == 0
+
+
+def test_a_trusted_pickle_may_name_what_it_wants() -> None:
+    data = zlib.compress(pickle.dumps(("a.b", None, (datetime(2026, 1, 2),), {})))
+    assert rq_format.decode_call(data, trusted=True).args == [datetime(2026, 1, 2)]
+    with pytest.raises(rq_format.DecodeError, match="datetime"):
+        rq_format.decode_call(data)
+
+
+@pytest.mark.parametrize("number", [2**31, 2**32 - 1])
+def test_a_pickle_that_would_reserve_gigabytes_is_refused(number: int) -> None:
+    bomb = b"\x80\x04Nr" + number.to_bytes(4, "little") + b"."
+    with pytest.raises(rq_format.DecodeError):
+        rq_format.decode_call(bomb)
+
+
+async def test_an_id_is_free_again_when_its_record_has_expired(queue: JobQueue, valkey: ValkeyServer) -> None:
+    await queue.register_worker()
+    job = NewJob(job_id=str(uuid.uuid4()), function="a.b")
+    await queue.producer.enqueue(job)
+    lane = Lane(queue.namespace, "test", 0, ("default",), LEASE_US)
+    await lane.advance([Ended(claimed, Completed(1)) for claimed in (await lane.advance([], 1)).jobs], 0)
+    valkey.client.delete(f"rq:job:{job.job_id}", f"rq:results:{job.job_id}")
+    assert (await queue.producer.enqueue(job)).created
+    assert (await queue.inspector.stats()).counts == {
+        "pending": 1, "scheduled": 0, "running": 0, "completed": 0, "failed": 0, "cancelled": 0,
+    }  # fmt: skip
+
+
+async def test_a_job_deleted_and_made_again_by_others_is_not_touched_by_its_old_execution(
+    queue: JobQueue, valkey: ValkeyServer
+) -> None:
+    await queue.register_worker()
+    job = NewJob(job_id=str(uuid.uuid4()), function="a.b")
+    other = NewJob(job_id=str(uuid.uuid4()), function="a.b")
+    await queue.producer.enqueue_many([job, other])
+    lane = Lane(queue.namespace, "test", 0, ("default",), LEASE_US)
+    old = (await lane.advance([], 2)).jobs
+    StockJob.fetch(job.job_id, connection=valkey.client, serializer=JSONSerializer).delete()
+    await queue.producer.enqueue(job)
+    batch = await lane.advance([Ended(claimed, Completed("old")) for claimed in old], 2)
+    assert batch.verdicts == ["stale", "ok"]
+    assert [claimed.job_id for claimed in batch.jobs] == [job.job_id]
+    assert (await lane.advance([Ended(batch.jobs[0], Completed("new"))], 0)).verdicts == ["ok"]
+    assert (await queue.inspector.get(job.job_id, result=True)).result == "new"
+
+
+async def test_a_damaged_record_hides_no_other(queue: JobQueue, valkey: ValkeyServer) -> None:
+    good = NewJob(job_id=str(uuid.uuid4()), function="a.b")
+    await queue.producer.enqueue(good)
+    valkey.client.hset("rq:job:bad", mapping={"status": "queued", "x_mark": "what", "x_run": "is this"})
+    found = await queue.inspector.get_many(["bad", good.job_id])
+    assert found[0] is None
+    assert found[1] is not None
+
+
+async def test_the_best_of_a_mixed_batch_goes_first(queue: JobQueue) -> None:
+    await queue.register_worker()
+    order = ("low", "low", "low", "urgent")
+    jobs = [NewJob(job_id=str(uuid.uuid4()), function="a.b", priority=priority) for priority in order]
+    await queue.producer.enqueue_many(jobs)
+    lane = Lane(queue.namespace, "test", 0, ("default",), LEASE_US)
+    batch = await lane.advance([], 1)
+    assert batch.jobs[0].job_id == jobs[3].job_id

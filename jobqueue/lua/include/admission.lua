@@ -36,7 +36,7 @@ local function promote(limiter)
     local admitted = {}
     for i = 1, #popped, 2 do
       local id = popped[i]
-      local f = call('HMGET', job_key(id), 'status', 'origin')
+      local f = read_fields(id, 'status', 'origin')
       if f[1] == 'rate_limited' and f[2] then
         admitted[#admitted + 1] = clock[1]
         admitted[#admitted + 1] = id
@@ -56,7 +56,7 @@ local function unpark(user)
   if slots <= 0 then return end
   local popped = call('ZPOPMIN', key, slots)
   for i = #popped - 1, 1, -2 do
-    local origin = call('HGET', job_key(popped[i]), 'origin')
+    local origin = read_fields(popped[i], 'origin')[1]
     if origin then call('LPUSH', queue_key(origin), popped[i]) end
   end
   if #popped > 0 and call('EXISTS', key) == 0 then call('SREM', X .. 'parked', user) end

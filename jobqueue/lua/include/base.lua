@@ -53,4 +53,13 @@ local function append(lists, name, value, other)
   if other ~= nil then list[#list + 1] = other end
 end
 
+-- Fields of a job's record; nothing when there is none, or when somebody put another type under a job's name. Such an id
+-- is kept aside for the operator and must not stop what is done for others.
+local function read_fields(id, ...)
+  local values = redis.pcall('HMGET', job_key(id), ...)
+  if not values.err then return values end
+  call('SADD', X .. 'damaged', id)
+  return {}
+end
+
 local function refuse(code, text) return redis.error_reply(code .. ' ' .. text) end

@@ -1,6 +1,6 @@
 -- Takes up to `want` jobs from the queue lists and gives their leases to a worker.
 -- A repeated claim number gets the jobs of the first time (the reply was lost); an older one is refused.
--- Needs: base, events, limits, admission, record, adopt.
+-- Needs: base, events, limits, admission, record, adopt, execution_records; `eager`: write RQ's execution records at once.
 local taken = { jobs = {}, ids = {}, leases = {}, wip = {}, live = {}, running = {}, tokens = {} }
 local live_count = {}
 
@@ -23,11 +23,7 @@ end
 -- Anything else than a waiting job is dropped from the list: a second entry of a running one, a record that has gone,
 -- or a key of another type under a job's name (kept aside for the operator).
 local function readable(id)
-  local values = redis.pcall('HMGET', job_key(id), 'status', 'x_core', 'x_run', 'data')
-  if values.err then
-    call('SADD', X .. 'damaged', id)
-    return nil
-  end
+  local values = read_fields(id, 'status', 'x_core', 'x_run', 'data')
   if values[1] == 'queued' or (values[1] == 'rate_limited' and unmarked[id]) then return values end
   return nil
 end
@@ -55,6 +51,7 @@ local function start(id, execution, worker, core, run, data)
   append(taken.live, user, token)
   live_count[user] = live_count[user] + 1
   unmarked[id] = nil
+  if eager then write_records(worker, id, execution) end
   changed(id, 'running', 0, user, job_type)
 end
 

@@ -2,13 +2,9 @@
 -- An execution that lost its lease changes nothing: `stale`, or its old verdict when it had finished before.
 -- Needs: base, events, limits, admission, slots, record, requeue, outcome.
 local OUTCOME_SIZE = 6
--- RQ's execution records are written by the heartbeat, a second after the start at the soonest.
-local RECORDS_AFTER = 500000
-
 local finished = { ids = {}, completed = {}, registry = {}, gone = {}, good = 0, bad = 0, busy = 0 }
 
 local function forget_records(worker, id, execution)
-  if not call('HGET', job_key(id), 'x_records') then return end
   call('DEL', P .. ':execution:' .. id .. ':' .. execution)
   call('ZREM', P .. ':executions:' .. id, execution)
   if worker then call('SREM', P .. ':worker:' .. worker .. ':executions', id .. ':' .. execution) end
@@ -98,7 +94,7 @@ end
 local function settle(i, token, leased, worker)
   local kind, id, execution = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if not leased then return settle_unleased(id, token, execution) end
-  local values = call('HMGET', job_key(id), 'status', 'x_core', 'x_run')
+  local values = read_fields(id, 'status', 'x_core', 'x_run', 'x_records')
   -- A stock tool deleted the running job, and the id may belong to another job by now.
   if not values[2] or not values[3] or string.match(values[3], '^%S+') ~= execution then
     purge_token(token, id)
@@ -109,7 +105,7 @@ local function settle(i, token, leased, worker)
   free_slot(id, token, user, limiter_of(user, limiter), queue)
   local ran = now - fence
   finished.busy = finished.busy + math.max(0, ran)
-  if ran > RECORDS_AFTER then forget_records(worker, id, execution) end
+  if values[4] then forget_records(worker, id, execution) end
   if values[1] == 'canceled' or values[1] == 'stopped' then
     settle_foreign_cancel(id)
     return 'cancelled'

@@ -12,7 +12,7 @@ local function running_now()
   local ours = call('ZCARD', LEASES) + call('ZCARD', STOPPING)
   local all = 0
   for _, key in ipairs(call('SMEMBERS', P .. ':queues')) do
-    all = all + call('ZCARD', P .. ':wip:' .. string.sub(key, #P + 8)) + call('LLEN', key .. ':intermediate')
+    all = all + call('ZCOUNT', P .. ':wip:' .. string.sub(key, #P + 8), clock[1], '+inf') + call('LLEN', key .. ':intermediate')
   end
   return math.max(ours, all)
 end

@@ -1,5 +1,5 @@
 -- A job's record. Beside RQ's own fields it has three packed ones, because what a call costs is how many fields it looks
--- up and writes (the table of fields is in jobqueue/README.md):
+-- up and writes (all fields: jobqueue/README.md):
 --   x_core  what never changes, \31 between: user limiter queue type created result_ttl failure_ttl max_attempts
 --           max_lost timeout priority persist; limiter is + for the user's own, priority is empty for normal (a value
 --           under 65 bytes keeps the hash compact on a Redis with default settings)
@@ -50,7 +50,7 @@ end
 
 -- Everything about a job, by name; nil when there is no record. Without x_core it is a stock job that we never met.
 local function job(id, ...)
-  local values = call('HMGET', job_key(id), 'status', 'x_core', 'x_run', 'x_mark', 'x_retry', ...)
+  local values = read_fields(id, 'status', 'x_core', 'x_run', 'x_mark', 'x_retry', ...)
   if not values[1] then return nil end
   local f = { status = values[1], retry = values[5] }
   for n, name in ipairs({ ... }) do f[name] = values[n + 5] end

@@ -1,0 +1,18 @@
+-- RQ's own records of an execution: its hash, the job's zset, the worker's set. All three together, never one alone: stock
+-- tools repair what they find incomplete. Needs: base.
+local RECORD_TTL = 90
+
+local function write_records(worker, id, execution)
+  local key = P .. ':execution:' .. id .. ':' .. execution
+  local float = string.format('%.6f', now / 1000000)
+  if call('HSETNX', key, 'created_at', float) == 1 then
+    call('HSET', key, 'id', execution, 'job_id', id, 'worker_name', worker)
+    call('HSET', job_key(id), 'x_records', '1')
+  end
+  call('HSET', key, 'last_heartbeat', float)
+  call('EXPIRE', key, RECORD_TTL)
+  local executions = P .. ':executions:' .. id
+  call('ZADD', executions, math.floor(now / 1000000) + RECORD_TTL + 60, execution)
+  call('EXPIRE', executions, RECORD_TTL + 60)
+  call('SADD', P .. ':worker:' .. worker .. ':executions', id .. ':' .. execution)
+end
