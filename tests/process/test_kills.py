@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -271,6 +272,7 @@ def test_scheduled_jobs_survive_everything(system: System) -> None:
     assert start[0].at >= int(start[0].at) and time.gmtime(start[0].at) >= time.strptime(when, "%Y-%m-%dT%H:%M:%SZ")
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="not run: there is no curl on this machine")
 def test_curl_shows_the_stream(system: System) -> None:
     system.server()
     system.worker()
