@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+from importlib.metadata import version
+from typing import Final
 
 from jobqueue.namespace import Namespace
 from jobqueue.wire import Argument
 
-VERSION = "0.1.0"
+VERSION: Final = version("jobqueue")
 
 
 class Presence:

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Repairs what no transition sees: jobs of stock producers join our index, and users get the places that a raised limit
--- or a stock tool left free. Looks at `batch` users, and at the `batch` newest entries of each queue and registry.
+-- or a stock tool left free. Looks at `batch` users, and at the newest entries of each queue and registry.
 -- Result: { adopted, cursor }; pass the cursor to the next call, 0 = the round is complete. Emits: all states.
 local prefix = ARGV[1]
 local interval = tonumber(ARGV[2])
@@ -24,7 +24,13 @@ local function meet(id, queue)
 end
 
 local function meet_all(queue)
-  for _, id in ipairs(call('LRANGE', queue_key(queue), -batch, -1)) do meet(id, queue) end
+  -- Producers push at the tail: from there back, as long as a page has jobs that are new to us.
+  local last = -1
+  repeat
+    local before = adopted
+    for _, id in ipairs(call('LRANGE', queue_key(queue), last - batch + 1, last)) do meet(id, queue) end
+    last = last - batch
+  until adopted == before or adopted >= 10 * batch
   for _, registry in ipairs({ 'finished', 'failed', 'canceled', 'scheduled', 'deferred' }) do
     for _, id in ipairs(call('ZREVRANGE', P .. ':' .. registry .. ':' .. queue, 0, batch - 1)) do meet(id, queue) end
   end

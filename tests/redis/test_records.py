@@ -313,3 +313,10 @@ async def test_the_best_of_a_mixed_batch_goes_first(queue: JobQueue) -> None:
     lane = Lane(queue.namespace, "test", 0, ("default",), LEASE_US)
     batch = await lane.advance([], 1)
     assert batch.jobs[0].job_id == jobs[3].job_id
+
+
+async def test_a_burst_of_stock_jobs_joins_the_index_at_once(queue: JobQueue, valkey: ValkeyServer) -> None:
+    stock = rq.Queue("default", connection=valkey.client, serializer=JSONSerializer)
+    stock.enqueue_many([rq.Queue.prepare_data("math.hypot", (3, n)) for n in range(300)])
+    assert (await queue.maintenance.tick()).adopted == 300
+    assert (await queue.inspector.stats()).counts["pending"] == 300

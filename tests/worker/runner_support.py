@@ -114,15 +114,18 @@ def importable_jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     plain_for_tests.may_end.set()
 
 
+def children() -> list[psutil.Process]:
+    """Of the runs: the tests of the library share a Valkey that is a child of this process for the whole session."""
+    return [child for child in psutil.Process().children() if child.name() != "valkey-server"]
+
+
 @pytest.fixture(autouse=True)
 async def nothing_leaks(importable_jobs: None) -> AsyncIterator[None]:
     # libuv opens a pipe with its first loop that stays as long as the process.
     uvloop.new_event_loop().close()
     before = _held()
-    # The tests of the library share a Valkey that lives as long as the session.
-    older = set(psutil.Process().children(recursive=True))
     yield
-    await until(lambda: set(psutil.Process().children(recursive=True)) <= older, "no process is left", 3)
+    await until(lambda: not children(), "no process is left", 3)
     await until(lambda: asyncio.all_tasks() == {asyncio.current_task()}, "no task is left", 3)
     await until(lambda: _held() <= before, f"no descriptor is left: {_held() - before}", 3)
 

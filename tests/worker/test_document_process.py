@@ -151,11 +151,13 @@ def test_process_is_used_again_until_it_is_lost(tmp_path: Path, monkeypatch: pyt
 
 def test_process_that_died_between_two_documents(tmp_path: Path) -> None:
     processes: set[psutil.Process] = set()
+    older = set(psutil.Process().children())
 
     def kill_the_idle_process() -> None:
         """The check before the second document finds the process waiting for it."""
-        idle = psutil.Process().children() if (tmp_path / "job" / "work.partial").exists() else []
-        if not processes and idle and not list((tmp_path / "job" / "work.partial").iterdir()):
+        work = tmp_path / "job" / "work.partial"
+        idle = set(psutil.Process().children()) - older if work.exists() else set()
+        if not processes and idle and not list(work.iterdir()):
             processes.update(idle)
             for process in idle:
                 process.kill()

@@ -12,6 +12,7 @@ import pytest
 from jobqueue.job import Completed, Failed, Outcome, Released, Stopped
 from tests.worker.runner_support import (  # noqa: F401
     Started,
+    children,
     importable_jobs,
     lives,
     nothing_leaks,
@@ -86,14 +87,14 @@ async def test_stopping_a_child_that_has_only_just_started(tmp_path: Path, way: 
     getattr(before_it_runs.run, way)()
     assert await before_it_runs.outcome() == expected
     in_the_start = Started(of_type(), settings)
-    await until(lambda: bool(psutil.Process().children()), "the guard was started")
+    await until(lambda: bool(children()), "the guard was started")
     getattr(in_the_start.run, way)()
     assert await in_the_start.outcome() == expected
     assert in_the_start.notes == []
 
 
 def _states(started: Started) -> set[str]:
-    (guard,) = psutil.Process().children()
+    (guard,) = children()
     return {process.status() for process in guard.children(recursive=True)}
 
 
@@ -123,7 +124,7 @@ async def test_a_frozen_job_can_be_killed(tmp_path: Path) -> None:
 
 async def test_a_job_frozen_before_its_child_is_ready_does_not_begin(tmp_path: Path) -> None:
     started = Started(of_type(), settings_with(tmp_path, "cooperates"))
-    await until(lambda: bool(psutil.Process().children()), "the guard was started")
+    await until(lambda: bool(children()), "the guard was started")
     started.run.freeze()
     assert await outcome_of(of_type(job_id="other"), settings_with(tmp_path)) is not None
     assert started.notes == []
@@ -159,7 +160,7 @@ async def test_without_its_guard_a_job_ends(tmp_path: Path) -> None:
 async def test_a_stopped_guard_holds_up_nobody(tmp_path: Path) -> None:
     started = Started(of_type(), settings_with(tmp_path, "ignores"))
     await started.noted()
-    (guard,) = psutil.Process().children()
+    (guard,) = children()
     guard.suspend()
     started.run.release()
     assert await started.outcome() == Released()
@@ -171,4 +172,4 @@ async def test_cancelling_the_runs_own_task_leaves_nothing(tmp_path: Path) -> No
     started.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await started.outcome()
-    assert psutil.Process().children() == []
+    assert children() == []
