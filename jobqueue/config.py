@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import redis
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from jobqueue.errors import ConfigurationError
@@ -30,15 +31,26 @@ def _dotted(value: str) -> str:
     return value
 
 
+def _usable_url(value: str) -> str:
+    """redis-py's own judgement, without connecting: an address that it cannot use must not look like an outage."""
+    if value == "embedded":
+        return value
+    if not value.partition("://")[2]:
+        raise ValueError("must be embedded, or an address that begins with redis://, rediss:// or unix://")
+    try:
+        redis.ConnectionPool.from_url(value).make_connection()
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"not a usable address: {error}") from None
+    return value
+
+
 DottedName = Annotated[str, AfterValidator(_dotted)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
 
 
 class RedisSettings(_Section):
-    url: str = Field(
-        "embedded",
-        pattern=r"^(embedded|(redis|rediss|unix)://.+)$",
-        description="embedded, redis://, rediss:// or unix://",
+    url: Annotated[str, AfterValidator(_usable_url)] = Field(
+        "embedded", description="embedded, or redis://, rediss://, unix://"
     )
     key_prefix: str = Field("rq", pattern=r"^[A-Za-z0-9_.:\-{}]{1,64}$", description="RQ's own rule for RQ_KEY_PREFIX")
     maxmemory_mb: int = Field(2048, ge=16, description="embedded server only; writes are refused beyond it")
@@ -131,10 +143,13 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _check_across_sections(self) -> Settings:
+        wrong = []
         if self.limits.per_user > self.limits.total:
-            raise ValueError("limits.per_user must not be larger than limits.total")
+            wrong.append("limits.per_user must not be larger than limits.total")
         if self.queue.lease_seconds < 2 * max(self.server.tick_seconds, self.worker.tick_seconds):
-            raise ValueError("queue.lease_seconds must be at least twice the tick_seconds of server and worker")
+            wrong.append("queue.lease_seconds must be at least twice the tick_seconds of server and worker")
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
     def queue_of(self, job_type: str) -> str:
@@ -150,15 +165,27 @@ def load_settings(path: Path | None = None, environment: Mapping[str, str] | Non
     environment = os.environ if environment is None else environment
     file = path if path is not None else Path("config.toml")
     values = _read_toml(file) if path is not None or file.exists() else {}
+    _check_tables(values, file)
     types = values.setdefault("job_types", {})
     for name, defaults in BUILT_IN_JOB_TYPES.items():
         types[name] = defaults | types.get(name, {})
-    _apply_environment(values, environment)
+    origins, mistakes = _apply_environment(values, environment)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise ConfigurationError(_explain(error, file)) from None
+        raise ConfigurationError("\n".join(mistakes + _explain(error, file, origins))) from None
+    if mistakes:
+        raise ConfigurationError("\n".join(mistakes))
     return _with_absolute_paths(settings, file.parent)
+
+
+def _check_tables(values: dict[str, Any], file: Path) -> None:
+    entries = [(name, value) for name, value in values.items() if name in Settings.model_fields]
+    if isinstance(values.get("job_types"), dict):
+        entries += [(f"job_types.{name}", value) for name, value in values["job_types"].items()]
+    wrong = [f"{file}: {name}: must be a table" for name, value in entries if not isinstance(value, dict)]
+    if wrong:
+        raise ConfigurationError("\n".join(wrong))
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
@@ -168,7 +195,11 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{file}: {error}") from None
 
 
-def _apply_environment(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+def _apply_environment(
+    values: dict[str, Any], environment: Mapping[str, str]
+) -> tuple[dict[tuple[str, ...], str], list[str]]:
+    """Answers which variable set which place, and the variables that name none."""
+    origins: dict[tuple[str, ...], str] = {}
     unknown = []
     for variable in sorted(environment):
         if not variable.startswith(ENVIRONMENT_PREFIX):
@@ -182,8 +213,8 @@ def _apply_environment(values: dict[str, Any], environment: Mapping[str, str]) -
         for section in sections:
             target = target.setdefault(section, {})
         target[key] = _parse(place, environment[variable])
-    if unknown:
-        raise ConfigurationError("\n".join(unknown))
+        origins[place] = variable
+    return origins, unknown
 
 
 def _place_of(name: str, job_types: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -215,12 +246,13 @@ def _parse(place: tuple[str, ...], text: str) -> Any:
     return [part.strip() for part in text.split(",") if part.strip()] if place in _LISTS else text
 
 
-def _explain(error: ValidationError, file: Path) -> str:
+def _explain(error: ValidationError, file: Path, origins: Mapping[tuple[str, ...], str]) -> list[str]:
     lines = []
     for mistake in error.errors():
-        key = ".".join(str(part) for part in mistake["loc"]) or "configuration"
-        lines.append(f"{file}: {key}: {mistake['msg'].removeprefix('Value error, ')}")
-    return "\n".join(lines)
+        place = tuple(str(part) for part in mistake["loc"])
+        key = ".".join(place) or "configuration"
+        lines.append(f"{origins.get(place, file)}: {key}: {mistake['msg'].removeprefix('Value error, ')}")
+    return lines
 
 
 def _with_absolute_paths(settings: Settings, base: Path) -> Settings:

@@ -213,3 +213,27 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
 def test_settings_cannot_be_changed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load(tmp_path).server.port = 1
+
+
+def test_a_variable_with_a_bad_value_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[server]\nprot = 1\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(tmp_path / "config.toml", {"JOBQUEUE_SERVER_PORT": "q", "JOBQUEUE_NOPE": "1"})
+    text = str(caught.value)
+    assert "JOBQUEUE_SERVER_PORT: server.port: " in text
+    assert "JOBQUEUE_NOPE: no such setting" in text
+    assert "server.prot: " in text
+
+
+@pytest.mark.parametrize("text", ["job_types = 5", "[job_types]\ndocument_processing = 5", "server = 5"])
+def test_a_value_where_a_table_belongs_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match="must be a table"):
+        load_settings(tmp_path / "config.toml", {"JOBQUEUE_SERVER_PORT": "1"})
+
+
+@pytest.mark.parametrize("url", ["redis://localhost:notaport/0", "redis://localhost/0?bogus=1", "http://localhost"])
+def test_an_address_that_cannot_be_used_is_a_mistake_and_not_an_outage(tmp_path: Path, url: str) -> None:
+    (tmp_path / "config.toml").touch()
+    with pytest.raises(ConfigurationError, match=r"redis\.url"):
+        load_settings(tmp_path / "config.toml", {"JOBQUEUE_REDIS_URL": url})
