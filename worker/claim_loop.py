@@ -60,7 +60,6 @@ class ClaimLoop:
         self._quiet = False
         self._may_claim = True
         self._offers = 0
-        self.last_answer = time.monotonic()
         slots.on_ended = self.wake
 
     def wake(self) -> None:
@@ -131,7 +130,6 @@ class ClaimLoop:
         finally:
             self._slots.unreserve(want)
             self._open_calls -= 1
-        self.last_answer = time.monotonic()
         for job in batch.jobs:
             if self._quiet:
                 # The answer came after the order to stop: these jobs go back before they began.

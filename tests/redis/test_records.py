@@ -21,6 +21,7 @@ from rq.serializers import JSONSerializer
 from jobqueue import Completed, Consumer, Ended, Failed, JobQueue, Keys, Lane, NewJob, Progress, rq_format
 from jobqueue.errors import QueueFull
 from jobqueue.keys import STATES
+from jobqueue.leases import LeaseRenewer
 
 LEASE_US = 60_000_000
 
@@ -320,3 +321,30 @@ async def test_a_burst_of_stock_jobs_joins_the_index_at_once(queue: JobQueue, va
     stock.enqueue_many([rq.Queue.prepare_data("math.hypot", (3, n)) for n in range(300)])
     assert (await queue.maintenance.tick()).adopted == 300
     assert (await queue.inspector.stats()).counts["pending"] == 300
+
+
+async def test_a_worker_that_was_removed_as_silent_registers_again_when_it_wakes(
+    queue: JobQueue, valkey: ValkeyServer
+) -> None:
+    await queue.register_worker()
+    valkey.client.hset("rq:x:worker:test", "beat", 1)
+    assert await queue.maintenance.check_workers() == 1
+    assert (await queue.inspector.stats()).workers == ()
+    renewer = LeaseRenewer(valkey.url, queue.namespace.keys, "test", lease_us=LEASE_US, timeout=5)
+    assert not renewer.renew([], state="idle", rss_mb=1).registered
+    await queue.register_worker()
+    assert renewer.renew([], state="idle", rss_mb=1).registered
+    renewer.close()
+    assert [worker.name for worker in (await queue.inspector.stats()).workers] == ["test"]
+
+
+async def test_what_dead_stock_workers_left_behind_does_not_count_as_running(
+    queue: JobQueue, valkey: ValkeyServer
+) -> None:
+    await queue.register_worker()
+    valkey.client.zadd("rq:wip:default", {f"old{n}:x": 1000 for n in range(10)})
+    await queue.producer.enqueue(NewJob(job_id=str(uuid.uuid4()), function="a.b"))
+    lane = Lane(queue.namespace, "test", 0, ("default",), LEASE_US)
+    batch = await lane.advance([], 1)
+    assert len(batch.jobs) == 1
+    await lane.advance([Ended(batch.jobs[0], Completed(None))], 0)
