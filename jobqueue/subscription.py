@@ -60,14 +60,20 @@ class Subscription:
     async def _next(self, wire: Wire, replies: asyncio.Queue[Any]) -> tuple[bytes, bytes, Any]:
         """A silent connection is asked for a sign of life once; a half-open one gives none."""
         try:
-            reply = replies.get_nowait() if replies.qsize() else await asyncio.wait_for(replies.get(), SILENCE_SECONDS)
+            reply = await _within(SILENCE_SECONDS, replies)
         except TimeoutError:
             wire.write([pack(("PING",))])
             try:
-                reply = await asyncio.wait_for(replies.get(), SILENCE_SECONDS)
+                reply = await _within(SILENCE_SECONDS, replies)
             except TimeoutError:
                 raise QueueUnavailable("the channel is silent") from None
         if reply is None or isinstance(reply, ReplyError):
             raise QueueUnavailable("the channel was lost")
         kind, channel, *rest = reply
         return kind, channel, rest[0] if rest else None
+
+
+async def _within(seconds: float, replies: asyncio.Queue[Any]) -> Any:
+    """Not `asyncio.wait_for`: up to Python 3.11 that loses a cancellation which comes together with the reply."""
+    async with asyncio.timeout(seconds):
+        return await replies.get()
