@@ -36,6 +36,7 @@ class Subscription:
             wire = Wire(replies.put_nowait, partial(replies.put_nowait, None))
             try:
                 await wire.open(self._url, self._name)
+                _end_if_cancelled()
                 wire.write([pack(("SUBSCRIBE", *self._channels))])
                 async for message in self._read(wire, replies):
                     yield message
@@ -50,6 +51,7 @@ class Subscription:
         missing = len(self._channels)
         while True:
             kind, channel, payload = await self._next(wire, replies)
+            _end_if_cancelled()
             if kind == b"message":
                 yield channel, payload
             elif kind == b"subscribe":
@@ -71,6 +73,13 @@ class Subscription:
             raise QueueUnavailable("the channel was lost")
         kind, channel, *rest = reply
         return kind, channel, rest[0] if rest else None
+
+
+def _end_if_cancelled() -> None:
+    """A cancellation that something below has swallowed, seen while connecting, must not be forgotten."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _within(seconds: float, replies: asyncio.Queue[Any]) -> Any:

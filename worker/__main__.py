@@ -29,7 +29,7 @@ async def work(settings: Settings) -> int:
         _ignore_signals(asyncio.get_running_loop())
     finally:
         await queue.close()
-    if worker.slots.held:
+    if worker.unstoppable:
         # Jobs that cannot be stopped would hold up the loop's own shutdown; everything else has ended.
         logging.shutdown()
         os._exit(code)

@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import socket
-from typing import Final
+from typing import Any, Final
 
 from jobqueue.client import JobQueue
 from jobqueue.config import Settings
@@ -29,6 +29,7 @@ from worker.slots import Slots
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS: Final = 10.0
+LEFT_OVER_SECONDS: Final = 5.0
 
 
 def unique_name() -> str:
@@ -46,6 +47,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._exit_code = 0
+        self._left_over: set[asyncio.Task[Any]] = set()
         keys = queue.namespace.keys
         self._listener = CancelListener(
             WorkerChannel(queue.url, keys, queue.name),
@@ -74,6 +76,11 @@ class Worker:
             self._hurry.set()
         self._stopping.set()
 
+    @property
+    def unstoppable(self) -> bool:
+        """After `run`: something does not end, so that only the end of the process ends it."""
+        return bool(self.slots.held or self._left_over)
+
     async def run(self) -> int:
         """Work until `stop`; the process's exit code."""
         loop = asyncio.get_running_loop()
@@ -88,7 +95,7 @@ class Worker:
         await self._drain()
         stopped.cancel()
         background.cancel()
-        await asyncio.gather(background, stopped, return_exceptions=True)
+        _, self._left_over = await asyncio.wait({background, stopped}, timeout=LEFT_OVER_SECONDS)
         await asyncio.to_thread(self._keeper.stop)
         with contextlib.suppress(QueueError):
             await self._queue.presence.remove_worker()

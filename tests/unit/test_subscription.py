@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 
 from jobqueue.subscription import Subscription
+from jobqueue.wire import Wire
 
 
 class SilentWire:
@@ -29,6 +31,26 @@ async def test_a_cancellation_is_not_lost_to_a_message(turns: int) -> None:
     replies.put_nowait([b"message", b"a", b"x"])
     for _ in range(turns):
         await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=1)
+    task.cancel()
+    assert done
+
+
+async def test_a_cancellation_that_connecting_swallows_still_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def open_and_swallow(self: Wire, url: str, name: str) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(Wire, "open", open_and_swallow)
+    monkeypatch.setattr(Wire, "write", lambda self, packed: None)
+
+    async def follow() -> None:
+        async for _ in Subscription("redis://nowhere", "test", ("a",)).messages():
+            pass
+
+    task = asyncio.create_task(follow(), name="follow")
+    await asyncio.sleep(0)
     task.cancel()
     done, _ = await asyncio.wait({task}, timeout=1)
     task.cancel()
