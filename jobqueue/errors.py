@@ -8,6 +8,7 @@ QueueError
 ├── JobNotFound              no such job, or it has expired
 ├── WrongState               the transition is not allowed from the job's present state
 ├── DuplicateJob             the id is taken by a job with other content
+├── OnceConflict             the idempotency key was used for another submission
 ├── UnknownWorker            the worker is not registered (any more)
 ├── ClaimSuperseded          an older claim number than the last one seen
 └── ScriptError              a script failed in a way that is a defect or a damaged record
@@ -54,6 +55,10 @@ class DuplicateJob(QueueError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job {job_id} exists with other content")
         self.job_id = job_id
+
+
+class OnceConflict(QueueError):
+    pass
 
 
 class UnknownWorker(QueueError):

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from jobqueue import record, rq_format
 from jobqueue.errors import JobNotFound
-from jobqueue.job import Job, Stats, WorkerInfo
+from jobqueue.job import Job, JobPage, Stats, WorkerInfo
 from jobqueue.keys import STATES
 from jobqueue.namespace import Namespace, explain
 from jobqueue.states import State
-from jobqueue.wire import ReplyError
+from jobqueue.wire import Argument, ReplyError
 
 log = logging.getLogger(__name__)
+
+MOST_LOOKED_AT: Final = 500
+# Index entries of jobs that have expired and that no cleanup has come by yet.
+GHOSTS_EXPECTED: Final = 50
 
 _FIELDS: Final = (
     "status", "x_core", "x_run", "x_mark", "created_at", "started_at", "ended_at", "worker_name", "origin",
@@ -42,6 +46,34 @@ class Inspector:
         now, *rows = await asyncio.gather(call("TIME"), *(self._read(job_id) for job_id in job_ids))
         micros = int(now[0]) * 1_000_000 + int(now[1])
         return [self._readable(job_id, row, micros) for job_id, row in zip(job_ids, rows, strict=True)]
+
+    async def page(
+        self,
+        *,
+        states: Collection[State] = (),
+        job_type: str | None = None,
+        user_id: str | None = None,
+        limit: int = 50,
+        cursor: int | None = None,
+    ) -> JobPage:
+        """A part of the list of all jobs, newest first; `cursor` is the `next_cursor` of the part before.
+
+        Looks at 500 jobs at most, so that no list costs much: a page may be short although more follow.
+        """
+        most = MOST_LOOKED_AT if job_type is not None else min(MOST_LOOKED_AT, limit + GHOSTS_EXPECTED)
+        given: dict[str, Argument] = {"user": user_id or "", "before": cursor or 0, "most": most}
+        flat, rest = await self._namespace.run("page", given, sorted(states))
+        jobs = await self.get_many([job_id.decode() for job_id in flat[::2]])
+        # A job may have moved on, or expired, since its id was found.
+        found = [
+            (job, int(created))
+            for job, created in zip(jobs, flat[1::2], strict=True)
+            if job is not None and (not states or job.state in states) and job_type in (None, job.job_type)
+        ]
+        shown = tuple(job for job, _ in found[:limit])
+        if len(found) > limit:
+            return JobPage(shown, found[limit - 1][1])
+        return JobPage(shown, int(rest) if rest else None)
 
     def _readable(self, job_id: str, row: list[bytes | None] | None, now: int) -> Job | None:
         try:

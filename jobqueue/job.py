@@ -81,6 +81,14 @@ class Job:
     result: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """A part of a list of jobs, newest first. `next_cursor`: where the next part begins; None = this was the last."""
+
+    jobs: tuple[Job, ...]
+    next_cursor: int | None
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Claimed:
     """A job that this worker holds now. `token` is `ID:X`, the key of its lease."""

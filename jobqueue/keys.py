@@ -130,6 +130,9 @@ class Keys:
     def user_jobs(self, user: str) -> str:
         return self._own(f"user:{user}")  # zset of all ids of a user, score = created, in microseconds
 
+    def once(self, token: str) -> str:
+        return self._own(f"once:{token}")  # string: digest, state and id of the first job; expires
+
     def worker_data(self, name: str) -> str:
         return self._own(f"worker:{name}")  # hash: last claim of each lane, concurrency, memory; expires
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from jobqueue import rq_format
-from jobqueue.errors import DuplicateJob
+from jobqueue.errors import DuplicateJob, JobNotFound, OnceConflict, WrongState
 from jobqueue.job import JOB_TYPE_FUNCTION, Enqueued, NewJob
 from jobqueue.namespace import Namespace
 from jobqueue.wire import Argument
+
+T = TypeVar("T")
 
 # A call of this many jobs keeps everybody else waiting for some five milliseconds.
 PER_CALL: Final = 200
@@ -34,12 +36,15 @@ class Producer:
         self._namespace = namespace
         self._cancelled_ttl = cancelled_ttl
 
-    async def enqueue(self, job: NewJob) -> Enqueued:
+    async def enqueue(self, job: NewJob, *, once: str | None = None) -> Enqueued:
         """Accept one job, durably when this returns. The same id with the same content is answered, not repeated.
 
-        Raises DuplicateJob, QueueFull, QueueUnavailable (then ask again with the same id).
+        `once`: an idempotency key, remembered with this user and content for a day: given again, whatever the id, the
+        answer is the first job. Raises DuplicateJob, OnceConflict, QueueFull, QueueUnavailable (then ask again with the
+        same id or key).
         """
-        answer = (await self.enqueue_many([job]))[0]
+        token = "" if once is None else _once_token(job.user_id, once)
+        answer = (await self._enqueue_alike([job], token))[0]
         if isinstance(answer, DuplicateJob):
             raise answer
         return answer
@@ -70,7 +75,7 @@ class Producer:
             before = call
         return answers if before is None else answers + await before
 
-    async def _enqueue_alike(self, jobs: Sequence[NewJob]) -> list[Enqueued | DuplicateJob]:
+    async def _enqueue_alike(self, jobs: Sequence[NewJob], once: str = "") -> list[Enqueued | DuplicateJob]:
         model = jobs[0]
         items: list[Argument] = []
         for job in jobs:
@@ -82,6 +87,7 @@ class Producer:
             "max_lost_attempts": model.max_lost_attempts,
             "result_ttl": model.result_ttl,
             "failure_ttl": model.failure_ttl,
+            "once": once,
         }
         replies = await self._namespace.run("enqueue", given, items)
         return [_answer(job, reply) for job, reply in zip(jobs, replies, strict=True)]
@@ -90,6 +96,14 @@ class Producer:
         """Raises JobNotFound, WrongState (it has ended)."""
         changed = await self._namespace.run("cancel", {"id": job_id, "retention": self._cancelled_ttl})
         return Cancelled(job_id, bool(changed))
+
+    async def cancel_many(self, job_ids: Sequence[str]) -> list[Cancelled | JobNotFound | WrongState]:
+        """Each by itself, all sent at once; answers in order. Raises QueueUnavailable when one had no answer."""
+        return await asyncio.gather(*(_kept(self.cancel(job_id)) for job_id in job_ids))
+
+    async def restart_many(self, job_ids: Sequence[str]) -> list[None | JobNotFound | WrongState]:
+        """As `cancel_many`; None = restarted."""
+        return await asyncio.gather(*(_kept(self.restart(job_id)) for job_id in job_ids))
 
     async def restart(
         self, job_id: str, *, args: Sequence[Any] | None = None, function: str = JOB_TYPE_FUNCTION
@@ -100,6 +114,19 @@ class Producer:
         """
         data = b"" if args is None else rq_format.encode_call(function, args, {})
         await self._namespace.run("restart", {"id": job_id, "has_data": int(args is not None), "data": data})
+
+
+async def _kept(change: Awaitable[T]) -> T | JobNotFound | WrongState:
+    """The refusal of one job as its answer, so that it does not stand in for those of the others."""
+    try:
+        return await change
+    except (JobNotFound, WrongState) as refusal:
+        return refusal
+
+
+def _once_token(user_id: str, once: str) -> str:
+    """What users choose as their keys never becomes a part of a Redis key."""
+    return hashlib.blake2b(f"{user_id}|{once}".encode(), digest_size=16).hexdigest()
 
 
 def _options(job: NewJob) -> tuple[Argument, ...]:
@@ -128,7 +155,9 @@ def _digest(job: NewJob, data: bytes, due: int) -> bytes:
 
 
 def _answer(job: NewJob, reply: list[bytes]) -> Enqueued | DuplicateJob:
-    outcome, state = reply[0].decode(), reply[1].decode()
+    outcome, state, job_id = (value.decode() for value in reply)
+    if outcome == "once_conflict":
+        raise OnceConflict("the idempotency key was used for another submission")
     if outcome == "conflict":
         return DuplicateJob(job.job_id)
-    return Enqueued(job.job_id, state, outcome == "created")  # type: ignore[arg-type]
+    return Enqueued(job_id, state, outcome == "created")  # type: ignore[arg-type]

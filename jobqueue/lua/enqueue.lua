@@ -1,8 +1,10 @@
 #!lua
 -- Accepts a batch of jobs that share queue, time limit, attempts and retention.
 -- Refused as a whole by Redis itself when memory is full; an id that exists is answered, never overwritten.
+-- `once`: remembered for a day with the first job given under it; then that job is the answer to every other. '' = none;
+-- only for a batch of one.
 -- Items: job_id user job_type data description priority due digest
--- Result: one of {`created`|`exists`|`conflict`, state} an item. Emits: pending, scheduled.
+-- Result: one of {`created`|`exists`|`conflict`|`once_conflict`, state, job_id} an item. Emits: pending, scheduled.
 local prefix = ARGV[1]
 local queue = ARGV[2]
 local timeout = ARGV[3]
@@ -10,6 +12,7 @@ local max_attempts = ARGV[4]
 local max_lost_attempts = ARGV[5]
 local result_ttl = ARGV[6]
 local failure_ttl = ARGV[7]
+local once = ARGV[8]
 -- include: base
 -- include: events
 -- include: limits
@@ -18,9 +21,21 @@ local failure_ttl = ARGV[7]
 -- include: adopt
 
 local SIZE = 8
+local ONCE_SECONDS = 86400
+local once_key = X .. 'once:' .. once
 local answers = {}
 local fresh = {}
 local digests = {}
+
+local function given_before()
+  local digest, state, id = string.match(call('GET', once_key) or '', '^(%S+) (%S+) (%S+)$')
+  return digest and { digest == ARGV[ITEMS + 7] and 'exists' or 'once_conflict', state, id }
+end
+
+local function remember_once()
+  if once == '' or answers[1][1] == 'conflict' then return end
+  call('SET', once_key, ARGV[ITEMS + 7] .. ' ' .. answers[1][2] .. ' ' .. ARGV[ITEMS], 'EX', ONCE_SECONDS)
+end
 
 local function known(id, digest)
   if digests[id] then return digests[id], 'pending' end
@@ -30,18 +45,23 @@ local function known(id, digest)
   return nil
 end
 
+local earlier = once ~= '' and given_before()
+if earlier then return { earlier } end
 for i = ITEMS, #ARGV, SIZE do
   local id, digest = ARGV[i], ARGV[i + 7]
   local other, state = known(id, digest)
   if other then
-    answers[#answers + 1] = { other == digest and 'exists' or 'conflict', state }
+    answers[#answers + 1] = { other == digest and 'exists' or 'conflict', state, id }
   else
     digests[id] = digest
-    answers[#answers + 1] = { 'created', '' }
+    answers[#answers + 1] = { 'created', '', id }
     fresh[#fresh + 1] = { at = i, answer = answers[#answers] }
   end
 end
-if #fresh == 0 then return answers end
+if #fresh == 0 then
+  remember_once()
+  return answers
+end
 
 -- The types of the keys that all jobs share, before the first write.
 call('LLEN', queue_key(queue))
@@ -129,5 +149,6 @@ for limiter, room in pairs(limiters) do
 end
 flush_pushed()
 mark_queued()
+remember_once()
 publish()
 return answers
