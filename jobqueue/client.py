@@ -9,18 +9,19 @@ import os
 import socket
 from typing import Final
 
+from jobqueue.cleanup import Cleanup
 from jobqueue.config import Settings
 from jobqueue.embedded import EmbeddedValkey
-from jobqueue.errors import QueueError, QueueUnavailable
+from jobqueue.errors import QueueError, QueueFull, QueueUnavailable, ScriptError
 from jobqueue.events import EventFeed
 from jobqueue.inspector import Inspector
+from jobqueue.job_folders import JobFolders
 from jobqueue.keys import Keys
 from jobqueue.link import Link
 from jobqueue.maintenance import Maintenance
 from jobqueue.namespace import Namespace
 from jobqueue.presence import Presence
 from jobqueue.producer import Producer
-from jobqueue.wire import ReplyError
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,9 @@ class JobQueue:
             lease_us=int(settings.queue.lease_seconds * 1_000_000),
             interval_us=int(min(settings.server.tick_seconds, settings.worker.tick_seconds) * 1_000_000),
         )
+
+        folders = JobFolders(self.namespace, settings.storage.jobs_dir)
+        self.cleanup = Cleanup(self.namespace, name, settings.retention, folders)
 
     @classmethod
     async def open(cls, settings: Settings, *, name: str) -> JobQueue:
@@ -87,11 +91,14 @@ class JobQueue:
         )
 
     async def ready(self) -> None:
-        """Raises QueueUnavailable, or its kind QueueStarting while Redis loads its files."""
+        """Proves that Redis takes writes, which a full disk stops before it stops reads; full memory does not count.
+
+        Raises QueueUnavailable, or its kind QueueStarting while Redis loads its files.
+        """
         try:
-            await self._link.call("GET", self.namespace.keys.suspended)
-        except ReplyError as error:
-            raise QueueUnavailable("Redis answers with an error") from error
+            await self.namespace.run("check_write", {})
+        except (QueueFull, ScriptError) as error:
+            raise QueueUnavailable("Redis takes no writes") from error
 
     async def close(self) -> None:
         if self._configuring is not None:
@@ -108,4 +115,4 @@ class JobQueue:
         try:
             await asyncio.to_thread(self._embedded.ensure)
         except QueueError as error:
-            log.error("the embedded Valkey does not come back: %s", error)
+            log.error("the embedded Valkey does not come back: %s", str(error).partition("\n")[0])

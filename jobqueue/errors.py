@@ -11,6 +11,7 @@ QueueError
 ├── OnceConflict             the idempotency key was used for another submission
 ├── UnknownWorker            the worker is not registered (any more)
 ├── ClaimSuperseded          an older claim number than the last one seen
+├── CleanupSuperseded        another server has begun to clean up since
 └── ScriptError              a script failed in a way that is a defect or a damaged record
 """
 
@@ -66,6 +67,10 @@ class UnknownWorker(QueueError):
 
 
 class ClaimSuperseded(QueueError):
+    pass
+
+
+class CleanupSuperseded(QueueError):
     pass
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -142,7 +143,9 @@ class Inspector:
 
     async def stats(self) -> Stats:
         """Counts, limits and who is alive, from one script call."""
-        counts, total, per_user, cleanup, now, workers, servers_rss, memory = await self._namespace.run("stats", {})
+        counts, total, per_user, cleanup, now, workers, servers_rss, memory, report = await self._namespace.run(
+            "stats", {}
+        )
         return Stats(
             counts=dict(zip(_states(), counts, strict=True)),
             limit_total=total,
@@ -152,6 +155,7 @@ class Inspector:
             servers_rss_mb=servers_rss,
             redis_memory_mb=int(memory) // 1_000_000,
             server_time=int(now),
+            cleanup=json.loads(report) if report else None,
         )
 
 

@@ -172,7 +172,10 @@ class WorkerInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """One atomic look: counts of retained jobs by state, limits in force, who is alive."""
+    """One atomic look: counts of retained jobs by state, limits in force, who is alive.
+
+    `cleanup`: the fields of the last `CleanupReport`, None before the first.
+    """
 
     counts: Mapping[State, int]
     limit_total: int
@@ -182,6 +185,7 @@ class Stats:
     servers_rss_mb: int
     redis_memory_mb: int
     server_time: int
+    cleanup: Mapping[str, int] | None = None
 
 
 class JobChange(NamedTuple):

@@ -6,7 +6,11 @@ the prefix, in `lua/include/`; a test compares the two.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 STATES = ("pending", "scheduled", "running", "completed", "failed", "cancelled")
 
@@ -102,7 +106,7 @@ class Keys:
 
     @property
     def meta(self) -> str:
-        return self._own("meta")  # hash: n (event counter), clock, tick, run_id, rescue_after, last_cleanup
+        return self._own("meta")  # hash: n (event counter), clock, throttles, run_id, the cleanup's term
 
     @property
     def limits(self) -> str:
@@ -137,6 +141,14 @@ class Keys:
         return self._own(f"worker:{name}")  # hash: last claim of each lane, concurrency, memory; expires
 
     @property
+    def missing(self) -> str:
+        return self._own("missing")  # zset of queued ids seen in no list, score = first seen, in microseconds; expires
+
+    @property
+    def damaged(self) -> str:
+        return self._own("damaged")  # set of ids whose record is not what its name says
+
+    @property
     def servers(self) -> str:
         return self._own("servers")  # zset of server names, score = last beat in microseconds
 
@@ -150,3 +162,27 @@ class Keys:
     @property
     def wake(self) -> str:
         return self._own("wake")  # channel: a slot became free while jobs wait for one
+
+    # What a key is, from its name
+
+    def describe(self, key: str) -> tuple[str, str] | None:
+        """(kind, name) of a job's record or of an index that a cleanup looks at, None for every other key."""
+        if key == self.damaged:
+            return "damaged", ""
+        for kind, start, end in self._kinds():
+            if key.startswith(start) and key.endswith(end) and len(key) > len(start) + len(end):
+                name = key[len(start) : len(key) - len(end)]
+                # RQ keeps other keys below a job's, and no other text may be a job's id.
+                return None if kind == "job" and not _JOB_ID.fullmatch(name) else (kind, name)
+        return None
+
+    def _kinds(self) -> Iterator[tuple[str, str, str]]:
+        yield "job", self.job(""), ""
+        yield "state", self.state(""), ""
+        yield "user", self.user_jobs(""), ""
+        yield "live", self.live(""), ""
+        yield "parked", self.parked(""), ""
+        yield "allowed", self.limiter(""), ":allowed"
+        yield "waiting", self.limiter(""), ":rate_limited"
+        for registry in ("wip", "finished", "failed", "scheduled", "deferred", "canceled"):
+            yield registry, getattr(self, registry)(""), ""

@@ -8,6 +8,7 @@ from typing import Any
 from jobqueue import scripts
 from jobqueue.errors import (
     ClaimSuperseded,
+    CleanupSuperseded,
     JobNotFound,
     QueueError,
     ScriptError,
@@ -51,4 +52,6 @@ def explain(error: ReplyError) -> QueueError:
         return UnknownWorker(rest)
     if code == "CLAIM_SUPERSEDED":
         return ClaimSuperseded(rest)
+    if code == "CLEANUP_SUPERSEDED":
+        return CleanupSuperseded(rest)
     return ScriptError(str(error))

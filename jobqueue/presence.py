@@ -16,10 +16,19 @@ class Presence:
     def __init__(self, namespace: Namespace, name: str) -> None:
         self._namespace = namespace
         self._name = name
+        self._starting = True
 
     async def beat_server(self, *, host: str, pid: int, rss_mb: int) -> None:
         """`rss_mb`: resident memory of the server with its children."""
-        await self._namespace.run("beat_server", {"server": self._name, "host": host, "pid": pid, "rss_mb": rss_mb})
+        given: dict[str, Argument] = {
+            "server": self._name,
+            "host": host,
+            "pid": pid,
+            "rss_mb": rss_mb,
+            "starting": int(self._starting),
+        }
+        await self._namespace.run("beat_server", given)
+        self._starting = False
 
     async def remove_server(self) -> None:
         await self._namespace.run("remove_server", {"server": self._name})
@@ -33,8 +42,10 @@ class Presence:
             "concurrency": concurrency,
             "version": VERSION,
             "python_version": platform.python_version(),
+            "starting": int(self._starting),
         }
         await self._namespace.run("register_worker", given)
+        self._starting = False
 
     async def remove_worker(self) -> None:
         await self._namespace.run("remove_worker", {"worker": self._name, "silence": 0})

@@ -101,7 +101,7 @@ class Producer:
         """Each by itself, all sent at once; answers in order. Raises QueueUnavailable when one had no answer."""
         return await asyncio.gather(*(_kept(self.cancel(job_id)) for job_id in job_ids))
 
-    async def restart_many(self, job_ids: Sequence[str]) -> list[None | JobNotFound | WrongState]:
+    async def restart_many(self, job_ids: Sequence[str]) -> list[JobNotFound | WrongState | None]:
         """As `cancel_many`; None = restarted."""
         return await asyncio.gather(*(_kept(self.restart(job_id)) for job_id in job_ids))
 

@@ -23,18 +23,22 @@ log = logging.getLogger(__name__)
 
 PRESENCE_SECONDS: Final = 5.0
 CPU_SECONDS: Final = 2.0
+# Between two looks whether a cleanup is due: that long it waits at most after a server that did it has died.
+LONGEST_CLEANUP_LOOK_SECONDS: Final = 30.0
 
 
 class Duties:
     def __init__(self, queue: JobQueue, gauges: Gauges) -> None:
         self._queue = queue
         self._gauges = gauges
+        self._registered = False
 
     def start(self, settings: Settings) -> list[asyncio.Task[None]]:
         table = (
             ("tick", settings.server.tick_seconds, self._tick),
             ("worker-check", settings.server.worker_check_seconds, self._check_workers),
             ("presence", PRESENCE_SECONDS, self._beat),
+            ("cleanup", min(LONGEST_CLEANUP_LOOK_SECONDS, settings.retention.interval_seconds), self._clean),
             ("cpu-sampler", CPU_SECONDS, self._gauges.sample_cpu),
         )
         return [start_task(every(seconds, action, name=name), name=name) for name, seconds, action in table]
@@ -49,9 +53,22 @@ class Duties:
         if removed := await self._queue.maintenance.check_workers():
             log.warning("removed registrations of silent workers: %d", removed)
 
+    async def _clean(self) -> None:
+        if not self._registered:
+            # Whether the system starts cold is decided by the first beat.
+            await self._beat()
+        report = await self._queue.cleanup.run_if_due()
+        if report is None:
+            return
+        if report.cold_removed:
+            log.info("cold start: removed the jobs that ended long ago: %d", report.cold_removed)
+        if report.repaired or report.damaged:
+            log.warning("cleanup found records out of order: repaired=%d damaged=%d", report.repaired, report.damaged)
+
     async def _beat(self) -> None:
         await self._gauges.sample_memory()
         await self._queue.presence.beat_server(host=socket.gethostname(), pid=os.getpid(), rss_mb=self._gauges.rss_mb)
+        self._registered = True
 
 
 async def background(app: web.Application) -> AsyncIterator[None]:

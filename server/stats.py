@@ -44,6 +44,7 @@ def stats_json(stats: Stats, gauges: Gauges, hub: Hub) -> dict[str, Any]:
         "per_user_max_concurrent_jobs": stats.limit_per_user,
         "worker_health_status": health(stats),
         "last_cleanup": times.to_text(stats.last_cleanup),
+        "cleanup": stats.cleanup,
         "workers": [worker_json(worker) for worker in stats.workers],
         "redis_memory_mb": stats.redis_memory_mb,
         "open_watches": hub.watchers,

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- One look at everything: counts by state, limits, workers, servers. Cost grows with the number of workers only.
--- Result: { counts, total, per_user, last_cleanup, now, workers, servers_rss_mb, redis_memory_bytes };
+-- Result: { counts, total, per_user, last_cleanup, now, workers, servers_rss_mb, redis_memory_bytes, cleanup_report };
 -- a worker: { name, host, pid, queues, concurrency, running, rss_mb, beat in microseconds or '' for a stock worker }.
 local prefix = ARGV[1]
 -- include: base
@@ -34,4 +34,5 @@ for i, state in ipairs({ 'pending', 'scheduled', 'running', 'completed', 'failed
   counts[i] = call('ZCARD', state_key(state))
 end
 local memory = string.match(call('INFO', 'memory'), 'used_memory:(%d+)') or '0'
-return { counts, TOTAL, PER_USER, call('HGET', META, 'last_cleanup') or '', int(now), workers(), servers_rss(), memory }
+return { counts, TOTAL, PER_USER, call('HGET', META, 'last_cleanup') or '', int(now), workers(), servers_rss(), memory,
+  call('HGET', META, 'cleanup_report') or '' }

@@ -26,6 +26,11 @@ from jobqueue.states import RESTARTABLE, TERMINAL, TRANSITIONS
 
 USERS = ("ann", "bob", "cat")
 LEASE_US = 60_000_000
+# What a cleanup must be able to rebuild from the records.
+LOSABLE = (
+    "rq:x:state:*", "rq:x:user:*", "rq:x:live:*", "rq:x:parked*", "rq:rl*", "rq:wip:*", "rq:failed:*", "rq:finished:*",
+    "rq:canceled:*", "rq:scheduled:*", "rq:queue*",
+)  # fmt: skip
 _server: ValkeyServer | None = None
 
 
@@ -95,6 +100,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.world = World()
         folder = Path(tempfile.mkdtemp(prefix="jq-model-"))
         limits = {"JOBQUEUE_LIMITS_TOTAL": "4", "JOBQUEUE_LIMITS_PER_USER": "2"}
+        limits["JOBQUEUE_RETENTION_INTERVAL_SECONDS"] = "0.000001"
         self.queue = self.run(JobQueue.open(settings_for(self.server.url, folder, **limits), name="w"))
         self.run(self.queue.register_worker())
         self.lane = Lane(self.queue.namespace, "w", 0, ("default",), LEASE_US)
@@ -455,6 +461,21 @@ class QueueMachine(RuleBasedStateMachine):
         if may:
             self.world.move("remove", job, None)
             job.last = None
+
+    @rule(data=st.data())
+    def lose_and_clean_up(self, data: st.DataObject) -> None:
+        """An index, or an entry of one, is gone, or there is one too many: the cleanup leaves everything as it was."""
+        client = self.server.client
+        keys = sorted(key for pattern in LOSABLE for key in client.keys(pattern))
+        for key in data.draw(st.lists(st.sampled_from(keys), max_size=3)) if keys else ():
+            client.delete(key)
+        if data.draw(st.booleans()):
+            client.zadd("rq:x:state:pending", {"nobody": 1})
+            client.sadd("rq:x:live:ann", "nobody:0")
+            client.zadd("rq:rl:user:ann:allowed", {"nobody": 1})
+            client.sadd("rq:rl-keys", "user:ann")
+        assert self.run(self.queue.cleanup.run_if_due()) is not None
+        self.run(self.queue.namespace.run("sweep", {"interval": 0, "cursor": "0", "batch": 50}))
 
     @rule()
     def script_flush(self) -> None:

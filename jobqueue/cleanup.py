@@ -1,0 +1,116 @@
+"""The cleanup cycle: one server at a time walks over all keys of the namespace, in small slices, and puts them right.
+
+Records expire by themselves when their retention is over. What is left of them in indexes and on disk goes here, and
+whatever a lost or foreign write left in a state that no transition would leave.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from jobqueue.config import RetentionSettings
+from jobqueue.errors import CleanupSuperseded
+from jobqueue.job_folders import JobFolders
+from jobqueue.namespace import Namespace
+from jobqueue.wire import Argument
+
+log = logging.getLogger(__name__)
+
+# Slices of this size keep everybody else waiting for about a millisecond.
+RECORDS: Final = 100
+ENTRIES: Final = 250
+KEYS: Final = 500
+HOLD_US: Final = 60_000_000
+
+
+@dataclass(slots=True)
+class CleanupReport:
+    """What one cycle did. `cold_removed`: jobs that a cold start removed; `entries_dropped`: index entries of jobs that
+    are gone; `repaired`, `damaged`: records (expected: none); `folders_removed`: of jobs that are gone.
+    """
+
+    cold_removed: int = 0
+    entries_dropped: int = 0
+    repaired: int = 0
+    damaged: int = 0
+    folders_removed: int = 0
+
+
+class Cleanup:
+    """`name`: of this process. Any number of them may run at once; each cycle is done by one."""
+
+    def __init__(self, namespace: Namespace, name: str, retention: RetentionSettings, folders: JobFolders) -> None:
+        self._namespace = namespace
+        self._name = name
+        self._interval_us = int(retention.interval_seconds * 1_000_000)
+        self._cold_us = retention.cold_start_seconds * 1_000_000
+        self._folders = folders
+
+    async def run_if_due(self) -> CleanupReport | None:
+        """None: it is not time yet, or another server does it. Raises QueueError; the next call begins again."""
+        begin: dict[str, Argument] = {"server": self._name, "interval": self._interval_us, "hold": HOLD_US}
+        term, cold_start, namespace_id = await self._namespace.run("begin_cleanup", begin)
+        if not term:
+            return None
+        cycle = _Cycle(self._namespace, term, int(cold_start) - self._cold_us if cold_start and self._cold_us else 0)
+        try:
+            await cycle.walk()
+            cycle.report.folders_removed = await self._folders.remove_orphans(namespace_id.decode())
+            await cycle.end()
+        except CleanupSuperseded:
+            log.warning("the cleanup was taken over by another server")
+            return None
+        return cycle.report
+
+
+class _Cycle:
+    def __init__(self, namespace: Namespace, term: bytes, ended_before: int) -> None:
+        self._namespace = namespace
+        self._term: dict[str, Argument] = {"term": term, "hold": HOLD_US}
+        self._ended_before = ended_before
+        self.report = CleanupReport()
+
+    async def walk(self) -> None:
+        """Every key once, or twice: SCAN promises no less, and each step may be repeated."""
+        async for keys in self._pages():
+            described = [(key, self._namespace.keys.describe(key)) for key in keys]
+            await self._audit([kind[1] for _, kind in described if kind and kind[0] == "job"])
+            for key, kind in described:
+                if kind and kind[0] != "job":
+                    await self._clean_index(key, *kind)
+
+    async def end(self) -> None:
+        report = json.dumps(asdict(self.report), separators=(",", ":"))
+        await self._namespace.run("end_cleanup", {**self._term, "report": report})
+
+    async def _pages(self) -> AsyncIterator[list[str]]:
+        cursor: bytes | int = 0
+        pattern = f"{self._namespace.keys.prefix}:*"
+        while True:
+            cursor, keys = await self._namespace.link.call("SCAN", cursor, "MATCH", pattern, "COUNT", KEYS)
+            # No name of ours is anything else than text.
+            yield [text for key in keys if "\ufffd" not in (text := key.decode("utf-8", "replace"))]
+            if int(cursor) == 0:
+                return
+
+    async def _audit(self, job_ids: list[str]) -> None:
+        for first in range(0, len(job_ids), RECORDS):
+            items = job_ids[first : first + RECORDS]
+            given: dict[str, Argument] = {**self._term, "ended_before": self._ended_before}
+            removed, repaired, damaged = await self._namespace.run("audit", given, items)
+            self.report.cold_removed += removed
+            self.report.repaired += repaired
+            self.report.damaged += damaged
+
+    async def _clean_index(self, key: str, kind: str, name: str) -> None:
+        cursor = b"0"
+        while True:
+            given: dict[str, Argument] = {**self._term, "key": key, "kind": kind, "name": name, "cursor": cursor}
+            cursor, dropped = await self._namespace.run("clean_index", {**given, "batch": ENTRIES})
+            self.report.entries_dropped += dropped
+            if cursor == b"0":
+                return

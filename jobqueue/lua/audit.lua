@@ -1,0 +1,55 @@
+#!lua flags=allow-oom
+-- Looks at records one by one, from the record to its indexes: what a transition wrote must be there, what it did not write
+-- must not. After a lost or foreign write everything is put right, so that no job is stuck and every count is true.
+-- `ended_before`: microseconds; jobs of ours that ended earlier are removed with all their keys, 0 = none.
+-- Items: job_id
+-- Result: { removed, repaired, damaged }. Errors: CLEANUP_SUPERSEDED. Emits: of jobs that join the index.
+local prefix = ARGV[1]
+local term = ARGV[2]
+local hold = tonumber(ARGV[3])
+local ended_before = tonumber(ARGV[4])
+-- include: base
+-- include: leader
+-- include: events
+-- include: limits
+-- include: admission
+-- include: record
+-- include: adopt
+-- include: outcome
+-- include: places
+
+local TERMINAL = { completed = true, failed = true, cancelled = true }
+local oldest = ended_before > 0 and iso(ended_before)
+local counts = { removed = 0, repaired = 0, damaged = 0 }
+
+local function is_over(id, f)
+  if not (oldest and TERMINAL[f.state] and f.x_digest and f.ended_at and f.ended_at < oldest) then return false end
+  return not (f.stopping and call('ZSCORE', STOPPING, id .. ':' .. f.stopping))
+end
+
+local function audit(id)
+  local f = job(id, 'ended_at', 'x_digest', 'x_due', 'x_order', 'origin')
+  if not f then return end
+  if not f.created then
+    adopt(id, f.origin or 'default')
+  elseif is_over(id, f) then
+    delete_job(id, f.user, f.queue)
+    counts.removed = counts.removed + 1
+  elseif put_right(id, f) > 0 then
+    counts.repaired = counts.repaired + 1
+  end
+end
+
+if is_superseded() then return refuse('CLEANUP_SUPERSEDED', 'another server cleans up') end
+for i = ITEMS, #ARGV do
+  -- A record with nonsense in it must not keep the others from being looked at.
+  local ok = pcall(audit, ARGV[i])
+  if not ok then
+    call('SADD', X .. 'damaged', ARGV[i])
+    counts.damaged = counts.damaged + 1
+  end
+end
+flush_pushed()
+mark_queued()
+publish()
+return { counts.removed, counts.repaired, counts.damaged }

@@ -1,0 +1,62 @@
+#!lua flags=allow-oom
+-- A slice of one index: drops the entries whose job is gone or no longer belongs there. `kind` and `name` tell the index,
+-- as Keys.describe does. What a job misses is given to it by `audit`; places that become free are filled by `sweep`.
+-- Result: { cursor, dropped }; cursor 0 = the index is through. Errors: CLEANUP_SUPERSEDED. Emits: nothing.
+local prefix = ARGV[1]
+local term = ARGV[2]
+local hold = tonumber(ARGV[3])
+local key = ARGV[4]
+local kind = ARGV[5]
+local name = ARGV[6]
+local cursor = ARGV[7]
+local batch = tonumber(ARGV[8])
+-- include: base
+-- include: leader
+-- include: events
+-- include: record
+
+local STATUS = {
+  finished = { finished = true }, failed = { failed = true, stopped = true }, canceled = { canceled = true },
+  scheduled = { scheduled = true }, deferred = { deferred = true, ready_to_enqueue = true }, waiting = { rate_limited = true },
+  parked = { queued = true },
+}
+
+local function owner(core) return string.match(core, '^([^\31]*)') end
+
+local function is_live(token) return call('ZSCORE', LEASES, token) or call('ZSCORE', STOPPING, token) end
+
+-- The job's own execution, or the one of before it was cancelled or restarted.
+local function has_live_execution(id, run)
+  local exec, stopping = string.match(run or FRESH_RUN, '^(%S+) .* (%S+)$')
+  return is_live(id .. ':' .. exec) or is_live(id .. ':' .. stopping)
+end
+
+local function job_belongs(id)
+  local values = read_fields(id, 'status', 'x_core', 'x_run')
+  local status, core = values[1], values[2]
+  if not status then return false end
+  if kind == 'state' then return core end
+  if kind == 'user' then return core and owner(core) == name end
+  if kind == 'allowed' then return status == 'queued' or status == 'started' or has_live_execution(id, values[3]) end
+  return STATUS[kind][status]
+end
+
+local function belongs(member)
+  if kind == 'live' then return is_live(member) end
+  if kind == 'damaged' then return call('TYPE', job_key(member)).ok ~= 'none' end
+  if kind ~= 'wip' then return job_belongs(member) end
+  return is_live(member) or call('EXISTS', job_key(string.match(member, '^(.*):[^:]*$') or member)) == 1
+end
+
+if is_superseded() then return refuse('CLEANUP_SUPERSEDED', 'another server cleans up') end
+local is_set = kind == 'live' or kind == 'damaged'
+-- A key of another type in this place has nothing to look at.
+if call('TYPE', key).ok ~= (is_set and 'set' or 'zset') then return { '0', 0 } end
+local page = call(is_set and 'SSCAN' or 'ZSCAN', key, cursor, 'COUNT', batch)
+local dropped = {}
+for i = 1, #page[2], is_set and 1 or 2 do
+  if not belongs(page[2][i]) then dropped[#dropped + 1] = page[2][i] end
+end
+many(is_set and 'SREM' or 'ZREM', key, dropped)
+if kind == 'parked' and call('EXISTS', key) == 0 then call('SREM', X .. 'parked', name) end
+return { page[1], #dropped }

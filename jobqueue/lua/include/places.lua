@@ -1,0 +1,121 @@
+-- Every place where a job must be, by its status, and must not be. Each function answers how much it had to put right.
+-- Needs: base, events, limits, admission, record, outcome.
+local LONGEST_LIST = 20000
+local PATIENCE = 30000000
+local MISSING = X .. 'missing'
+local REGISTRY = { finished = 'finished', failed = 'failed', stopped = 'failed', canceled = 'canceled', scheduled = 'scheduled' }
+
+-- An index entry that must be there, or must not; the number of entries that were wrong.
+local function there(key, id, wanted, score)
+  local found = call('ZSCORE', key, id)
+  if found and not wanted then return call('ZREM', key, id) end
+  if wanted and not found then return call('ZADD', key, score, id) end
+  return 0
+end
+
+local function in_index(id, f)
+  local wrong = there(X .. 'user:' .. f.user, id, true, f.created)
+  for _, state in ipairs({ 'pending', 'scheduled', 'running', 'completed', 'failed', 'cancelled' }) do
+    wrong = wrong + there(state_key(state), id, state == f.state, f.created)
+  end
+  return wrong
+end
+
+local function retention(f)
+  return tonumber(f.state == 'completed' and f.result_ttl or f.failure_ttl)
+end
+
+local function registry_score(id, f)
+  if f.status == 'scheduled' then return (tonumber(f.x_due) or now) / 1000000 end
+  if f.status == 'canceled' then return clock[1] end
+  local left = call('TTL', job_key(id))
+  return left < 0 and '+inf' or clock[1] + left
+end
+
+local function in_registries(id, f)
+  local wrong = 0
+  for _, registry in ipairs({ 'finished', 'failed', 'canceled', 'scheduled' }) do
+    local wanted = REGISTRY[f.status] == registry
+    wrong = wrong + there(P .. ':' .. registry .. ':' .. f.queue, id, wanted, wanted and registry_score(id, f))
+  end
+  return wrong
+end
+
+-- Only what has ended expires.
+local function expires(id, f)
+  local left = call('TTL', job_key(id))
+  local ended = f.state == 'completed' or f.state == 'failed' or f.state == 'cancelled'
+  if not ended and left >= 0 then return call('PERSIST', job_key(id)) end
+  if not ended or left >= 0 or retention(f) < 0 then return 0 end
+  expire(id, retention(f))
+  return 1
+end
+
+-- A stock worker holds a job for a moment in no list at all before its record says so.
+local function is_missing_for_long(id)
+  local foreign = false
+  for _, key in ipairs(call('SMEMBERS', P .. ':workers')) do
+    foreign = foreign or call('EXISTS', X .. 'worker:' .. string.sub(key, #P + 9)) == 0
+  end
+  if not foreign then return true end
+  call('ZADD', MISSING, 'NX', now, id)
+  call('EXPIRE', MISSING, 86400)
+  return now - call('ZSCORE', MISSING, id) >= PATIENCE
+end
+
+-- The sets that name all queues and limiters: what is not in them is not served.
+local function is_known(f)
+  local wrong = call('SADD', P .. ':queues', queue_key(f.queue))
+  return wrong + (f.limiter and call('SADD', P .. ':rl-keys', f.limiter) or 0)
+end
+
+local function in_line(id, f)
+  local wrong = is_known(f) + (f.limiter and there(allowed_key(f.limiter), id, true, clock[1]) or 0)
+  if call('ZSCORE', X .. 'parked:' .. f.user, id) then return wrong + call('SADD', X .. 'parked', f.user) end
+  local key = queue_key(f.queue)
+  if call('LLEN', key) > LONGEST_LIST then return wrong end
+  if call('LPOS', key, id) or call('LPOS', key .. ':intermediate', id) then
+    call('ZREM', MISSING, id)
+  elseif is_missing_for_long(id) then
+    push(f.queue, id)
+    call('ZREM', MISSING, id)
+    wrong = wrong + 1
+  end
+  return wrong
+end
+
+local function in_users_line(id, f)
+  return is_known(f) + there(waiting_key(f.limiter), id, true, wait_score(f.priority, tonumber(f.x_order or f.created)))
+end
+
+local function holds_slots(id, f, token)
+  local wrong = is_known(f) + call('SADD', X .. 'live:' .. f.user, token)
+  wrong = wrong + there(P .. ':wip:' .. f.queue, token, true, clock[1] + 120)
+  return wrong + (f.limiter and there(allowed_key(f.limiter), id, true, clock[1]) or 0)
+end
+
+-- A running job without a lease was lost by somebody: with one that is over it is rescued like any other.
+local function in_leases(id, f)
+  if not f.exec then return 0 end
+  local token = id .. ':' .. f.exec
+  return there(LEASES, token, true, int(now)) + holds_slots(id, f, token)
+end
+
+local function stops(id, f)
+  local token = id .. ':' .. f.stopping
+  return call('ZSCORE', STOPPING, token) and holds_slots(id, f, token) or 0
+end
+
+local function in_place(id, f)
+  if f.status == 'queued' then return in_line(id, f) end
+  if f.status == 'rate_limited' then return f.limiter and in_users_line(id, f) or 0 end
+  if f.status == 'started' then return in_leases(id, f) end
+  return f.stopping and stops(id, f) or 0
+end
+
+-- Places of stock jobs are their tools' affair; they are in our index like all others.
+local function put_right(id, f)
+  local wrong = in_index(id, f)
+  if not f.x_digest then return wrong end
+  return wrong + in_registries(id, f) + expires(id, f) + in_place(id, f)
+end
