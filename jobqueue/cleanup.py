@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -24,7 +24,9 @@ log = logging.getLogger(__name__)
 RECORDS: Final = 100
 ENTRIES: Final = 250
 KEYS: Final = 500
-HOLD_US: Final = 60_000_000
+# Without a sign of life of the server that cleans up, another may begin after so long; two at once would do no harm.
+LONGEST_HOLD_US: Final = 10_000_000
+SHORTEST_HOLD_US: Final = 2_000_000
 
 
 @dataclass(slots=True)
@@ -47,16 +49,18 @@ class Cleanup:
         self._namespace = namespace
         self._name = name
         self._interval_us = int(retention.interval_seconds * 1_000_000)
+        self._hold_us = max(SHORTEST_HOLD_US, min(LONGEST_HOLD_US, self._interval_us))
         self._cold_us = retention.cold_start_seconds * 1_000_000
         self._folders = folders
 
     async def run_if_due(self) -> CleanupReport | None:
         """None: it is not time yet, or another server does it. Raises QueueError; the next call begins again."""
-        begin: dict[str, Argument] = {"server": self._name, "interval": self._interval_us, "hold": HOLD_US}
+        begin: dict[str, Argument] = {"server": self._name, "interval": self._interval_us, "hold": self._hold_us}
         term, cold_start, namespace_id = await self._namespace.run("begin_cleanup", begin)
         if not term:
             return None
-        cycle = _Cycle(self._namespace, term, int(cold_start) - self._cold_us if cold_start and self._cold_us else 0)
+        ended_before = int(cold_start) - self._cold_us if cold_start and self._cold_us else 0
+        cycle = _Cycle(self._namespace, {"term": term, "hold": self._hold_us}, ended_before)
         try:
             await cycle.walk()
             cycle.report.folders_removed = await self._folders.remove_orphans(namespace_id.decode())
@@ -68,9 +72,9 @@ class Cleanup:
 
 
 class _Cycle:
-    def __init__(self, namespace: Namespace, term: bytes, ended_before: int) -> None:
+    def __init__(self, namespace: Namespace, term: Mapping[str, Argument], ended_before: int) -> None:
         self._namespace = namespace
-        self._term: dict[str, Argument] = {"term": term, "hold": HOLD_US}
+        self._term = term
         self._ended_before = ended_before
         self.report = CleanupReport()
 

@@ -11,10 +11,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, RedisError, ResponseError
 from redis.retry import Retry
 
-from jobqueue import scripts
+from jobqueue import failpoints, scripts
 from jobqueue.consumer import Ended, encode_outcome
 from jobqueue.errors import QueueFull, QueueUnavailable, ScriptError
 from jobqueue.keys import Keys
+from jobqueue.scripts import Script
 from jobqueue.wire import Argument
 
 LOST: Final = 0
@@ -81,11 +82,10 @@ class LeaseRenewer:
     def _run(self, name: str, given: dict[str, Argument], items: list[Argument]) -> Any:
         script = scripts.load(name)
         argv = script.argv(self._keys.prefix, given, items)
+        if failpoints.armed:
+            failpoints.hit(name, "before")
         try:
-            try:
-                return self._client.execute_command("EVALSHA", script.sha, 1, self._keys.meta, *argv)
-            except NoScriptError:
-                return self._client.execute_command("EVAL", script.text, 1, self._keys.meta, *argv)
+            reply = self._call(script, argv)
         except (BusyLoadingError, OutOfMemoryError) as error:
             raise QueueFull(str(error)) from error
         except ResponseError as error:
@@ -94,3 +94,12 @@ class LeaseRenewer:
             raise ScriptError(str(error)) from error
         except (RedisError, OSError) as error:
             raise QueueUnavailable("Redis is not reachable") from error
+        if failpoints.armed:
+            failpoints.hit(name, "after")
+        return reply
+
+    def _call(self, script: Script, argv: list[Argument]) -> Any:
+        try:
+            return self._client.execute_command("EVALSHA", script.sha, 1, self._keys.meta, *argv)
+        except NoScriptError:
+            return self._client.execute_command("EVAL", script.text, 1, self._keys.meta, *argv)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobqueue import scripts
+from jobqueue import failpoints, scripts
 from jobqueue.errors import (
     ClaimSuperseded,
     CleanupSuperseded,
@@ -17,6 +17,7 @@ from jobqueue.errors import (
 )
 from jobqueue.keys import Keys
 from jobqueue.link import Link
+from jobqueue.scripts import Script
 from jobqueue.wire import Argument, ReplyError
 
 
@@ -29,16 +30,24 @@ class Namespace:
         """Call the script `name` with its arguments by name; `items` is flat, one value after the other."""
         script = scripts.load(name)
         argv = script.argv(self.keys.prefix, given, items)
+        if failpoints.armed:
+            failpoints.hit(name, "before")
         try:
-            try:
-                return await self.link.call("EVALSHA", script.sha, 1, self.keys.meta, *argv)
-            except ReplyError as error:
-                if not str(error).startswith("NOSCRIPT"):
-                    raise
-            # The call was refused before it began, so sending it again cannot do anything twice.
-            return await self.link.call("EVAL", script.text, 1, self.keys.meta, *argv)
+            reply = await self._call(script, argv)
         except ReplyError as error:
             raise explain(error) from error
+        if failpoints.armed:
+            failpoints.hit(name, "after")
+        return reply
+
+    async def _call(self, script: Script, argv: list[Argument]) -> Any:
+        try:
+            return await self.link.call("EVALSHA", script.sha, 1, self.keys.meta, *argv)
+        except ReplyError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+        # The call was refused before it began, so sending it again cannot do anything twice.
+        return await self.link.call("EVAL", script.text, 1, self.keys.meta, *argv)
 
 
 def explain(error: ReplyError) -> QueueError:

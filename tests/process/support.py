@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -87,9 +88,12 @@ class System:
         self.url = ""
         self.port = 0
 
-    def _start(self, module: str, options: Sequence[str]) -> subprocess.Popen[str]:
+    def _start(
+        self, module: str, options: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.Popen[str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("JOBQUEUE_")}
         environment["PYTHONPATH"] = f"{ROOT}:{Path(__file__).parent}"
+        environment.update(variables)
         process = subprocess.Popen(
             [sys.executable, "-m", module, "--config", str(self.folder / "config.toml"), *options],
             env=environment,
@@ -102,8 +106,8 @@ class System:
         self.processes.append(process)
         return process
 
-    def server(self) -> subprocess.Popen[str]:
-        process = self._start("server", ["--port", str(self.port)])
+    def server(self, *options: str) -> subprocess.Popen[str]:
+        process = self._start("server", ["--port", str(self.port), *options])
         assert process.stdout is not None
         self.url = process.stdout.readline().split()[-1]
         self.port = urlsplit(self.url).port or 0
@@ -120,7 +124,8 @@ class System:
         try:
             headers = {"Content-Type": "application/json"} if body is not None else {}
             data = json.dumps(body) if body is not None else None
-            connection.request(method, f"/api/v1/jobs{path}", data, headers)
+            base = "" if path.startswith("/health") else "/api/v1/jobs"
+            connection.request(method, base + path, data, headers)
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read() or b"{}")
         finally:

@@ -1,0 +1,202 @@
+"""Every script call, before and after: the process that makes it is killed there, another takes its place, and all jobs
+end as if nothing had been, with nothing left over."""
+
+from __future__ import annotations
+
+import ast
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import ROOT, System, running, wait_for
+
+from jobqueue import scripts
+from jobqueue.fsck import fsck
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(150)]
+
+# Which process makes the call in a life like the one below.
+POINTS = (
+    ("server", "audit"),
+    ("server", "beat_server"),
+    ("server", "begin_cleanup"),
+    ("server", "cancel"),
+    ("server", "check_write"),
+    ("server", "clean_index"),
+    ("server", "end_cleanup"),
+    ("server", "enqueue"),
+    ("server", "page"),
+    ("server", "ping_events"),
+    ("server", "promote_due"),
+    ("server", "remove_server"),
+    ("server", "remove_worker"),
+    ("server", "rescue"),
+    ("server", "restart"),
+    ("server", "set_limits"),
+    ("server", "stats"),
+    ("server", "sweep"),
+    ("worker", "advance"),
+    ("worker", "claim"),
+    ("worker", "extend"),
+    ("worker", "finish"),
+    ("worker", "progress"),
+    ("worker", "promote_due"),
+    ("worker", "register_worker"),
+    ("worker", "remove_worker"),
+    ("worker", "rescue"),
+    ("worker", "set_limits"),
+    ("worker", "sweep"),
+)
+# Called by nobody but users of the library; one script, proven by the model test.
+LIBRARY_ONLY = {"remove"}
+# Only a process that ends cleanly makes these calls,
+AT_THE_END = {("server", "remove_server"), ("worker", "remove_worker")}
+# and this one only a worker that gives up on a job that cannot be stopped.
+WITH_A_STUBBORN_JOB = {("worker", "finish")}
+
+CONFIG = """
+[retention]
+interval_seconds = 0.5
+"""
+
+
+def called_scripts() -> set[str]:
+    """The names in all calls of `run` and `_run` in the library."""
+    names = set()
+    for path in (ROOT / "jobqueue").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("run", "_run")
+            ):
+                names |= {part.value for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)}
+    return {name for name in names if isinstance(name, str)}
+
+
+def test_every_script_call_has_its_points() -> None:
+    assert called_scripts() == set(scripts.names())
+    assert {script for _, script in POINTS} | LIBRARY_ONLY == set(scripts.names())
+    senders = {
+        path.name: path.read_text() for path in (ROOT / "jobqueue").rglob("*.py") if "EVALSHA" in path.read_text()
+    }
+    assert senders.keys() == {"leases.py", "namespace.py"}
+    for text in senders.values():
+        assert 'failpoints.hit(name, "before")' in text and 'failpoints.hit(name, "after")' in text
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    for system in running(tmp_path):
+        with (tmp_path / "config.toml").open("a") as file:
+            file.write(CONFIG)
+        config = tmp_path / "config.toml"
+        config.write_text(config.read_text().replace("[server]\n", "[server]\nworker_check_seconds = 0.5\n"))
+        system.port = free_port()
+        yield system
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def start(system: System, role: str, point: str | None) -> subprocess.Popen[str]:
+    options = ["--port", str(system.port)] if role == "server" else []
+    return system._start(role, options, {"FAILPOINTS": f"{point}:kill"} if point else {})
+
+
+class Life:
+    """What users do, each asking again until somebody answers. `wanted`: how each job must end."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.wanted: dict[str, str] = {}
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+        def answer() -> tuple[int, dict[str, Any]] | None:
+            try:
+                code, found = self.system.http(method, path, body)
+            except (OSError, ValueError):
+                return None
+            return (code, found) if code < 500 else None
+
+        found: tuple[int, dict[str, Any]] = wait_for(answer, f"{method} {path} is answered", 40)
+        return found
+
+    def submit(self, wanted: str, *, seconds: float = 0.3, stubborn: bool = False, **options: str) -> str:
+        job_id = str(uuid.uuid4())
+        parameters = {"trace": str(self.system.trace_file), "seconds": seconds, "stubborn": stubborn}
+        body = {"job_type": "loop", "job_id": job_id, "user_id": "ann", "parameters": parameters, **options}
+        code, answer = self.ask("POST", "/submit", body)
+        assert code == 202, answer
+        self.wanted[job_id] = wanted
+        return job_id
+
+    def live(self) -> None:
+        """One of each: jobs that run, wait, are due later, are cancelled, and come back."""
+        due = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1))
+        self.submit("completed", scheduled_time=due)
+        self.submit("completed")
+        self.submit("completed", seconds=1)
+        cancelled, restarted = self.submit("cancelled", seconds=60), self.submit("completed", seconds=60)
+        for job_id in (cancelled, restarted):
+            assert self.ask("POST", f"/cancel/{job_id}")[0] == 200
+        parameters = {"trace": str(self.system.trace_file)}
+        # A second time, when the answer to the first was lost, it is pending already.
+        assert self.ask("POST", f"/restart/{restarted}", {"parameters": parameters})[0] in (200, 409)
+        for path in ("", "/queue/stats", "/health/ready"):
+            self.ask("GET", path)
+
+    def cancel_a_stubborn_job(self) -> None:
+        job_id = self.submit("cancelled", seconds=60, stubborn=True)
+        wait_for(lambda: self.system.traces("start", job_id), "the stubborn job runs")
+        assert self.ask("POST", f"/cancel/{job_id}")[0] == 200
+
+    def assert_runs(self, *, most: int) -> None:
+        """Whoever is killed costs at most one more run of what it held."""
+        for job_id, end in self.wanted.items():
+            assert len(self.system.traces("end", job_id)) in range(end == "completed", most + 1), job_id
+
+    def has_ended_well(self) -> bool:
+        return all(self.ask("GET", f"/status/{job_id}")[1]["status"] == end for job_id, end in self.wanted.items())
+
+
+@pytest.mark.parametrize(("role", "script"), POINTS, ids=lambda value: value)
+def test_killed_at(system: System, role: str, script: str) -> None:
+    start(system, "worker" if role == "server" else "server", None)
+    life = Life(system)
+    for moment in ("before", "after"):
+        victim = start(system, role, f"{script}.{moment}")
+        with ThreadPoolExecutor(1) as users:
+            lived = users.submit(life.live)
+            if (role, script) in AT_THE_END:
+                wait_for(lambda: len(system.traces("start")) > len(system.traces("end")), "a job runs")
+                victim.send_signal(signal.SIGTERM)
+            if (role, script) in WITH_A_STUBBORN_JOB:
+                life.cancel_a_stubborn_job()
+            wait_for(lambda v=victim: v.poll() is not None, f"{script}.{moment} is reached", 30)
+            assert victim.returncode == -signal.SIGKILL
+            follower = start(system, role, None)
+            lived.result(60)
+        wait_for(life.has_ended_well, "all jobs end as they should", 40)
+        system.kill(follower, signal.SIGTERM)
+    assert_nothing_is_left(system)
+    life.assert_runs(most=1 if role == "server" else 2)
+
+
+def assert_nothing_is_left(system: System) -> None:
+    client = system.redis()
+    wait_for(lambda: fsck(client) == [], "nothing is out of order", 10)
+    for key in (b"rq:x:leases", b"rq:x:stopping", b"rq:queue:default", *client.keys("rq:x:live:*")):
+        assert not client.exists(key), key
+    client.close()
