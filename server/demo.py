@@ -19,7 +19,7 @@ import orjson
 
 from server.launch import StartError, System
 
-SAMPLES: Final = ("handbook.pdf", "guide.md", "brief.txt")
+SAMPLES: Final = ("handbook.pdf", "inspection.docx", "tide-tables.html", "guide.md", "brief.txt")
 SAMPLE_FOLDER: Final = Path(__file__).parent.parent / "tests" / "samples"
 BAR: Final = 24
 PATIENCE_SECONDS: Final = 600.0
@@ -132,6 +132,7 @@ async def demo(files: list[Path]) -> int:
     environment = {
         "JOBQUEUE_STORAGE_DATA_DIR": str(folder.resolve()),
         "JOBQUEUE_STORAGE_INPUT_ROOT": str(folder.resolve() / "input"),
+        "JOBQUEUE_LOG_FORMAT": "text",
     }
     sys.stdout.write("Starting Valkey, server and worker ...\n")
     sys.stdout.flush()

@@ -20,13 +20,20 @@ from jobqueue.config import Settings, load_settings
 
 # Their tests kill servers or start processes: too slow for the inner loop.
 PROCESS_MODULES = {
+    "test_browser",
+    "test_damaged_files",
+    "test_disk_full",
+    "test_document_bad_input",
     "test_document_process",
     "test_link",
+    "test_memory_full",
     "test_model",
     "test_runner_parent_death",
     "test_runner_process",
     "test_runner_process_stop",
     "test_runner_rq_entry",
+    "test_slow_load",
+    "test_watchers",
     "test_worker_parts",
 }
 

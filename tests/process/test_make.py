@@ -34,6 +34,15 @@ def processes_of(folder: Path) -> list[int]:
     return found
 
 
+SAMPLES = {
+    "handbook.pdf": "pdf",
+    "inspection.docx": "docx",
+    "tide-tables.html": "html",
+    "guide.md": "markdown",
+    "brief.txt": "text",
+}
+
+
 def run_demo(folder: Path, *files: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "server.demo", *files]
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=120)
@@ -42,10 +51,10 @@ def run_demo(folder: Path, *files: str) -> subprocess.CompletedProcess[str]:
 def test_demo_shows_everything_and_leaves_nothing_running(tmp_path: Path) -> None:
     done = run_demo(tmp_path)
     assert done.returncode == 0, done.stderr
-    for name, kind in (("handbook.pdf", "pdf"), ("guide.md", "markdown"), ("brief.txt", "text")):
+    for name, kind in SAMPLES.items():
         assert any(line.split()[:2] == [name, kind] for line in done.stdout.splitlines()), done.stdout
     chunks = [line.split(": ")[1] for line in done.stdout.splitlines() if line.endswith("chunks.jsonl")]
-    assert len(chunks) == 3
+    assert len(chunks) == len(SAMPLES)
     assert all((tmp_path / path).stat().st_size > 0 for path in chunks)
     wait_for(lambda: not processes_of(tmp_path), "everything has ended", 10)
 

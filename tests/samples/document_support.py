@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import zlib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -75,10 +77,44 @@ def pdf_of_streams(
     return writer.finish(root).replace(b"trailer\n<<", b"trailer\n<< " + trailer, 1)
 
 
-def locked_pdf() -> bytes:
-    """A PDF that wants a password nobody knows."""
-    keys = b"/Filter /Standard /V 1 /R 2 /O <%s> /U <%s> /P -4" % (b"11" * 32, b"22" * 32)
-    return make_pdf(["secret"], trailer=b"/Encrypt << %s >> /ID [<00> <00>]" % keys)
+def pdf_bomb() -> bytes:
+    """Six kilobytes that unpack to 750 megabytes."""
+    block = (b"BT /F1 1 Tf (a) Tj ET\n" * 50_000)[: 1024 * 1024]
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(block) for _ in range(750)) + packer.flush()
+    return pdf_of_streams([(zlib.compress(packed, 9), b"/Filter [/FlateDecode /FlateDecode]")])
+
+
+_PAD = bytes.fromhex("28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a")
+
+
+def encrypted_pdf(text: str, user: str) -> bytes:
+    """A PDF of one page that wants the password `user` (RC4 with 40 bits, the oldest of the standard ways)."""
+    owner = _rc4(hashlib.md5(_padded("the owner's")).digest()[:5], _padded(user))
+    key = hashlib.md5(_padded(user) + owner + (-4).to_bytes(4, "little", signed=True) + b"\0").digest()[:5]
+    # The fifth object is the content of the first page.
+    stream_key = hashlib.md5(key + (5).to_bytes(3, "little") + b"\0\0").digest()[:10]
+    drawing = _rc4(stream_key, b"BT /F1 10 Tf 50 700 Td %s Tj ET" % quoted(text))
+    keys = b"/Filter /Standard /V 1 /R 2 /O <%s> /U <%s> /P -4" % (owner.hex().encode(), _rc4(key, _PAD).hex().encode())
+    return pdf_of_streams([(drawing, b"")], trailer=b"/Encrypt << %s >> /ID [<00> <00>]" % keys)
+
+
+def _padded(password: str) -> bytes:
+    return (password.encode("cp1252") + _PAD)[:32]
+
+
+def _rc4(key: bytes, data: bytes) -> bytes:
+    state, j = list(range(256)), 0
+    for i in range(256):
+        j = (j + state[i] + key[i % len(key)]) % 256
+        state[i], state[j] = state[j], state[i]
+    out, i, j = bytearray(), 0, 0
+    for byte in data:
+        i = (i + 1) % 256
+        j = (j + state[i]) % 256
+        state[i], state[j] = state[j], state[i]
+        out.append(byte ^ state[(state[i] + state[j]) % 256])
+    return bytes(out)
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:

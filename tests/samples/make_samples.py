@@ -1,7 +1,10 @@
-"""Make the sample files out of their sources: `python tests/samples/make_samples.py`. Every run gives the same bytes.
+"""Make the sample files out of their sources: `PYTHONPATH=tests python -m samples.make_samples`.
+
+Every run gives the same bytes.
 
 `handbook.pdf` is written by hand (PDF 1.4, nothing compressed, standard fonts, an outline of two levels), so that the
-tests need no library for making PDFs. `brief.txt` is the source in cp1252. `guide.md` is its own source.
+tests need no library for making PDFs. `inspection.docx` and `tide-tables.html` have modules of their own. `brief.txt`
+is the source in cp1252. `guide.md` is its own source.
 """
 
 from __future__ import annotations
@@ -10,10 +13,20 @@ import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from samples.make_docx import make_docx
+from samples.make_html import make_html
+
 HERE = Path(__file__).parent
 TITLE = "Running a Small Water Works"
 LINES_PER_PAGE = 44
 HEADING_SIZES = {1: 18, 2: 13, 0: 11}
+SOURCES = {
+    "handbook.pdf": "source/handbook.md",
+    "inspection.docx": "source/inspection.md",
+    "tide-tables.html": "source/tide-tables.md",
+    "brief.txt": "source/brief.txt",
+    "guide.md": "guide.md",
+}
 
 
 @dataclass
@@ -123,10 +136,28 @@ def make_pdf(markdown: str) -> bytes:
     return writer.finish(root)
 
 
+def source_of(sample: str) -> str:
+    """The text that a sample is made of."""
+    return (HERE / SOURCES[sample]).read_text("utf-8")
+
+
+def make(sample: str) -> bytes:
+    source = source_of(sample)
+    match Path(sample).suffix:
+        case ".pdf":
+            return make_pdf(source)
+        case ".docx":
+            return make_docx(source)
+        case ".html":
+            return make_html(source).encode()
+        case ".txt":
+            return source.encode("cp1252")
+    return source.encode()
+
+
 def main() -> None:
-    source = HERE / "source"
-    (HERE / "handbook.pdf").write_bytes(make_pdf((source / "handbook.md").read_text("utf-8")))
-    (HERE / "brief.txt").write_bytes((source / "brief.txt").read_text("utf-8").encode("cp1252"))
+    for sample in SOURCES:
+        (HERE / sample).write_bytes(make(sample))
 
 
 if __name__ == "__main__":

@@ -79,8 +79,12 @@ def check(text: str, pieces: list[Chunk]) -> None:
 def check_headings(parsed: Parsed, pieces: list[Chunk]) -> None:
     for piece in pieces:
         path: list[tuple[int, str]] = []
+        words = piece.start
         for heading in parsed.headings:
-            if heading.start <= piece.start:
+            if heading.start <= words:
+                # Headings right below the one with which a chunk begins are part of the path.
+                if heading.end < piece.end:
+                    words = max(words, len(parsed.text) - len(parsed.text[heading.end :].lstrip()))
                 path = [outer for outer in path if outer[0] < heading.level] + [(heading.level, heading.title)]
         assert piece.headings == [title for _, title in path]
 

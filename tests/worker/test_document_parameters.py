@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from worker.jobs.document_processing.page_ranges import choose, parse_ranges
 from worker.jobs.document_processing.parameters import Parameters
 
 ONE = {"documents": [{"path": "a.txt"}]}
@@ -38,20 +39,21 @@ def test_default_overlap(strategy: str, size: int | None, overlap: int) -> None:
 
 
 def test_parameter_not_built_is_answered_with_those_that_are() -> None:
-    found = mistakes(password="x", chunk_size=5)
-    assert found["password",].startswith("not a parameter of document_processing, which has: chunk_size,")
-    assert "min_chunk_chars" in found["password",]
+    found = mistakes(delimiters=["x"], chunk_size=5)
+    assert found["delimiters",].startswith("not a parameter of document_processing, which has: chunk_size,")
+    assert "min_chunk_chars" in found["delimiters",]
     assert ("chunk_size",) in found
 
 
-@pytest.mark.parametrize("strategy", ["heading", "semantic", "delimiter", "schema", "nonsense"])
+@pytest.mark.parametrize("strategy", ["semantic", "delimiter", "schema", "nonsense"])
 def test_strategy_not_built_is_answered_with_those_that_are(strategy: str) -> None:
     message = mistakes(chunk_strategy=strategy)["chunk_strategy",]
-    assert "'token'" in message and "'character'" in message
+    assert all(f"'{built}'" in message for built in ("token", "character", "heading"))
 
 
 def test_format_not_built_is_answered_with_those_that_are() -> None:
-    assert "'auto', 'pdf', 'markdown' or 'text'" in mistakes(input_format="docx")["input_format",]
+    assert "'auto', 'pdf', 'docx', 'html', 'markdown' or 'text'" in mistakes(input_format="odt")["input_format",]
+    assert "'auto', 'pdfium', 'mammoth', 'html' or 'text'" in mistakes(parser="xberg")["parser",]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,15 @@ def test_format_not_built_is_answered_with_those_that_are() -> None:
         ({"document_timeout": float("nan")}, "document_timeout"),
         ({"document_timeout": 3601}, "document_timeout"),
         ({"max_error_rate": 1.1}, "max_error_rate"),
+        ({"input_format": "pdf", "parser": "mammoth"}, "parser"),
+        ({"heading_levels": []}, "heading_levels"),
+        ({"heading_levels": [0]}, "heading_levels"),
+        ({"heading_levels": [7]}, "heading_levels"),
+        ({"chunk_strategy": "heading", "overlap": 512}, "overlap"),
+        ({"password": "x" * 128}, "password"),
+        ({"password": "a\0b"}, "password"),
+        ({"pages": "1-2", "input_format": "text"}, "pages"),
+        ({"pages": "1-2", "parser": "html"}, "pages"),
         ({"documents": []}, "documents"),
         ({"documents": [{"path": f"{n}.txt"} for n in range(1001)]}, "documents"),
         ({"documents": [{"path": "a.txt"}, {"path": "./a.txt"}]}, "documents"),
@@ -109,12 +120,42 @@ def test_url_is_refused_with_a_reason() -> None:
 
 
 def test_all_mistakes_come_at_once() -> None:
-    found = mistakes(documents=[{"path": "/x"}, {"url": "y"}], chunk_size=1, overlap=-1, pages="1-2")
+    found = mistakes(documents=[{"path": "/x"}, {"url": "y"}], chunk_size=1, overlap=-1, nonsense="x")
     assert len(found) == 5
 
 
-def test_pdf_cannot_come_as_text() -> None:
-    assert "pdf" in mistakes(input_format="pdf", documents=[{"text": "x", "name": "y"}])[()]
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [({"input_format": "pdf"}, "pdf"), ({"input_format": "docx"}, "docx"), ({"parser": "mammoth"}, "mammoth")],
+)
+def test_what_cannot_come_as_text(values: dict[str, Any], word: str) -> None:
+    assert word in mistakes(documents=[{"text": "x", "name": "y"}], **values)[()]
+
+
+@pytest.mark.parametrize(
+    "pages", ["", "0", "5-1", "1-", "-2", "a", "1,,2", "1-2-3", "1;2", "1-9999999", "²", "1," * 300]
+)
+def test_bad_page_range_is_an_error_of_its_field(pages: str) -> None:
+    assert list(mistakes(pages=pages)) == [("pages",)]
+
+
+def test_page_ranges() -> None:
+    assert choose(parse_ranges("1-3, 2,7 , 9-20"), 10) == [0, 1, 2, 6, 8, 9]
+    assert choose(parse_ranges("11-999999"), 10) == []
+    assert Parameters.model_validate(ONE | {"pages": "1-20,25"}).pages == "1-20,25"
+
+
+def test_password_is_in_no_text_about_the_parameters() -> None:
+    assert "opensesame" not in repr(Parameters.model_validate(ONE | {"password": "opensesame"}))
+    for values in ({"password": "opensesame\n"}, {"password": ["opensesame"]}, {"pasword": "opensesame"}):
+        with pytest.raises(ValidationError) as caught:
+            Parameters.model_validate(ONE | {"password": "opensesame"} | values)
+        told = [(error["loc"], error["msg"]) for error in caught.value.errors()]
+        assert "opensesame" not in f"{caught.value}{caught.value!r}{told}"
+
+
+def test_heading_levels_are_a_set() -> None:
+    assert Parameters.model_validate(ONE | {"heading_levels": [2, 1, 2]}).chunking().heading_levels == [1, 2]
 
 
 def test_encoding_gets_its_usual_name() -> None:
@@ -141,6 +182,7 @@ def test_import_is_light() -> None:
     code = (
         "import sys, worker.jobs.document_processing.parameters\n"
         "heavy = {'pypdfium2', 'pypdfium2_raw', 'chardetng_py', 'semantic_text_splitter', 'redis', 'aiohttp'}\n"
+        "heavy |= {'mammoth', 'html_to_markdown', 'markdown_it'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -15,14 +15,22 @@ from worker.jobs.document_processing.task import Limits
 LIMITS = Limits(bytes=10**7, pages=100, characters=10**6)
 
 
-def parse(data: bytes, limits: Limits = LIMITS, *, strip: bool = True) -> Parsed:
-    return parse_pdf(data, limits, strip=strip, advance=lambda part: None)
+def parse(
+    data: bytes, limits: Limits = LIMITS, *, strip: bool = True, pages: str | None = None, password: str | None = None
+) -> Parsed:
+    return parse_pdf(data, limits, strip=strip, advance=lambda part: None, pages=pages, password=password)
 
 
-def code_of(data: bytes, limits: Limits = LIMITS) -> str:
+def error_of(
+    data: bytes, limits: Limits = LIMITS, pages: str | None = None, password: str | None = None
+) -> DocumentError:
     with pytest.raises(DocumentError) as caught:
-        parse(data, limits)
-    return caught.value.code
+        parse(data, limits, pages=pages, password=password)
+    return caught.value
+
+
+def code_of(data: bytes, limits: Limits = LIMITS, pages: str | None = None) -> str:
+    return error_of(data, limits, pages).code
 
 
 def test_pages_and_their_starts() -> None:
@@ -93,7 +101,50 @@ def test_truncated() -> None:
 
 
 def test_encrypted() -> None:
-    assert code_of(support.locked_pdf()) == "encrypted"
+    data = support.encrypted_pdf("secret words", user="open sésame")
+    assert parse(data, password="open sésame").text == "secret words\n\n"
+    without, wrong = error_of(data), error_of(data, password="open barley")
+    assert (without.code, wrong.code) == ("encrypted", "encrypted")
+    assert "give it as 'password'" in str(without)
+    assert "does not open it" in str(wrong) and "barley" not in str(wrong)
+
+
+@pytest.mark.parametrize("password", [None, "", "not needed"])
+def test_empty_user_password_opens(password: str | None) -> None:
+    data = support.encrypted_pdf("not so secret", user="")
+    if password == "not needed":
+        # An owner's password may be meant, so a wrong one is told.
+        assert error_of(data, password=password).code == "encrypted"
+    else:
+        assert parse(data, password=password).text == "not so secret\n\n"
+
+
+def test_password_of_a_pdf_without_one_is_no_matter() -> None:
+    assert parse(support.make_pdf(["plain"]), password="x").text == "plain\n\n"
+
+
+def test_only_the_pages_asked_for() -> None:
+    data = support.make_pdf(*[[f"text {n}"] for n in range(1, 6)], outline=[("text 2", 1), ("text 3", 2)])
+    parsed = parse(data, pages="4,2")
+    assert (parsed.text, parsed.pages, parsed.notices) == ("# text 2\n\ntext 4\n\n", 2, [])
+    # Pages keep their numbers.
+    assert parsed.page_starts == [0, 0, 10, 10, 18]
+    assert [heading.title for heading in parsed.headings] == ["text 2"]
+
+
+def test_pages_beyond_the_end() -> None:
+    data = support.make_pdf(["one"], ["two"])
+    parsed = parse(data, pages="2-9")
+    assert (parsed.text, [notice.code for notice in parsed.notices]) == ("two\n\n", ["pages_beyond_end"])
+    error = error_of(data, pages="3-9")
+    assert error.code == "no_such_pages" and "has 2 pages" in str(error)
+
+
+def test_limit_counts_the_pages_that_are_read() -> None:
+    data = support.make_pdf(*[["words"]] * 5)
+    tight = Limits(bytes=10**7, pages=2, characters=10**6)
+    assert parse(data, tight, pages="3-4").pages == 2
+    assert code_of(data, tight, pages="1-3") == "too_many_pages"
 
 
 def test_no_text_layer() -> None:

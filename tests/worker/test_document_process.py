@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,17 +179,3 @@ def test_all_crashed(tmp_path: Path) -> None:
 def test_memory_limit(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="needs more memory"):
         run(context(tmp_path), parameters("MEMORY"))
-
-
-@pytest.mark.slow
-def test_decompression_bomb(tmp_path: Path) -> None:
-    """Six kilobytes that unpack to 750 megabytes: PDFium aborts its process at the memory limit."""
-    block = (b"BT /F1 1 Tf (a) Tj ET\n" * 50_000)[: 1024 * 1024]
-    packer = zlib.compressobj(9)
-    packed = b"".join(packer.compress(block) for _ in range(750)) + packer.flush()
-    stream = (zlib.compress(packed, 9), b"/Filter [/FlateDecode /FlateDecode]")
-    (tmp_path / "bomb.pdf").write_bytes(support.pdf_of_streams([stream]))
-    documents = [{"path": "bomb.pdf"}, {"text": "text", "name": "text"}]
-    result = run(context(tmp_path), Parameters.model_validate({"documents": documents}))
-    assert [error["code"] for error in result["errors"]] == ["parser_crashed"]
-    assert result["processed_documents"] == 1

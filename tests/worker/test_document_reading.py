@@ -8,9 +8,11 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from samples.make_docx import make_docx, zip_of
 
 from worker.jobs.document_processing.decode import decode, normalise
 from worker.jobs.document_processing.errors import DocumentError
+from worker.jobs.document_processing.formats import InputFormat, Parser
 from worker.jobs.document_processing.markdown import find_headings
 from worker.jobs.document_processing.sniff import sniff, sniff_inline
 
@@ -20,9 +22,12 @@ GERMAN = (
 JAPANESE = "水道の水は毎日検査されます。ポンプは月曜日に交代します。フィルターの掃除は二か月ごとに行います。"
 
 
-def code_of_sniff(data: bytes, name: str, input_format: str = "auto") -> str:
+DOCX = make_docx("# Title")
+
+
+def code_of_sniff(data: bytes, name: str, input_format: InputFormat = "auto", parser: Parser = "auto") -> str:
     with pytest.raises(DocumentError) as caught:
-        sniff(data, name, input_format)
+        sniff(data, name, input_format, parser)
     return caught.value.code
 
 
@@ -42,6 +47,15 @@ def code_of_sniff(data: bytes, name: str, input_format: str = "auto") -> str:
         (b"words", "a.docx", "text", True),
         (b"words", "a.pdf", "text", True),
         (b"I like <html> as a word", "a.md", "markdown", False),
+        (DOCX, "a.docx", "docx", False),
+        (DOCX, "a.pdf", "docx", True),
+        (b"%PDF-1.7\n...", "a.docx", "pdf", True),
+        (b"  <!DOCTYPE html><p>", "a.html", "html", False),
+        (b"<?xml version='1.0'?>\n<!-- x -->\n<HTML lang=en>", "a.txt", "html", True),
+        (codecs.BOM_UTF8 + b"<!doctype html>", "a.htm", "html", False),
+        (codecs.BOM_UTF16_LE + "<html>".encode("utf-16-le"), "a", "html", False),
+        (b"<p>A piece of a page", "a.html", "html", False),
+        (b"no tags at all, 1 < 2", "a.html", "text", True),
     ],
 )
 def test_content_decides(data: bytes, name: str, kind: str, warned: bool) -> None:
@@ -54,27 +68,43 @@ def test_content_decides(data: bytes, name: str, kind: str, warned: bool) -> Non
     [
         (b"", "a.txt", "auto", "empty_file"),
         (b"", "a.pdf", "pdf", "empty_file"),
-        (b"PK\x03\x04....", "a.docx", "auto", "unsupported_format"),
-        (b"PK\x03\x04....", "a.txt", "text", "unsupported_format"),
-        (b"  <!DOCTYPE html><p>", "a.html", "auto", "unsupported_format"),
-        (b"<?xml version='1.0'?>\n<!-- x -->\n<HTML lang=en>", "a.txt", "auto", "unsupported_format"),
+        (b"PK\x03\x04....", "a.docx", "auto", "corrupt_file"),
+        (b"PK\x03\x04....", "a.txt", "text", "corrupt_file"),
+        (zip_of({"a.txt": "x"}), "a.zip", "auto", "unsupported_format"),
+        (zip_of({"a.txt": "x"}), "a.docx", "docx", "unsupported_format"),
+        (zip_of({"[Content_Types].xml": "a spreadsheetml b"}), "a.docx", "auto", "unsupported_format"),
+        (zip_of({"mimetype": "application/epub+zip"}), "a.epub", "auto", "unsupported_format"),
+        (DOCX, "a.docx", "html", "unsupported_format"),
+        (b"text", "a.docx", "docx", "corrupt_file"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 E\0n\0c\0", "a.doc", "auto", "unsupported_format"),
         (b"\x89PNG\r\n\x1a\n...", "a.png", "auto", "unsupported_format"),
         (b"%PDF-1.4", "a.pdf", "text", "unsupported_format"),
         (b"no pdf", "a.pdf", "pdf", "corrupt_file"),
     ],
 )
-def test_refused_by_content(data: bytes, name: str, input_format: str, code: str) -> None:
+def test_refused_by_content(data: bytes, name: str, input_format: InputFormat, code: str) -> None:
     assert code_of_sniff(data, name, input_format) == code
 
 
 def test_what_the_caller_says_chooses_between_texts() -> None:
     assert sniff(b"# x", "a.txt", "markdown").kind == "markdown"
     assert sniff(b"<html>", "a.html", "text").kind == "text"
+    assert sniff(b"no tags", "a.txt", "html").kind == "html"
+
+
+def test_parser_chooses_too() -> None:
+    assert sniff(b"<html>", "a.html", "auto", "text").kind == "text"
+    assert sniff(b"<html>", "a.html", "auto", "html").kind == "html"
+    assert sniff(DOCX, "a.docx", "auto", "mammoth").kind == "docx"
+    for data, parser in ((DOCX, "pdfium"), (b"%PDF-1.7", "mammoth"), (b"text", "html"), (b"%PDF-1.7", "text")):
+        assert code_of_sniff(data, "a", "auto", parser) == "unsupported_format"
 
 
 def test_inline_text_is_text() -> None:
     assert sniff_inline(b"%PDF-1.4", "note", "auto").kind == "text"
     assert sniff_inline(b"x", "note.md", "auto").kind == "markdown"
+    assert sniff_inline(b"<p>x", "note.html", "auto").kind == "html"
+    assert sniff_inline(b"<p>x", "note", "html").kind == "html"
     with pytest.raises(DocumentError, match="zero bytes"):
         sniff_inline(b"", "note", "auto")
 
@@ -106,6 +136,17 @@ def test_encoding_of_the_caller_wins() -> None:
     assert decode("Žluťoučký kůň".encode("iso8859-2"), "iso8859-2").text == "Žluťoučký kůň"
     assert decode("no mark".encode("utf-16-le"), "utf-16-le").text == "no mark"
     assert decode(codecs.BOM_UTF8 + b"marked", "utf-8").text == "marked"
+
+
+def test_encoding_that_the_document_declares() -> None:
+    assert decode(GERMAN.encode("cp1252"), None, "ISO-8859-1").encoding == "cp1252"
+    japanese = JAPANESE.encode("iso2022_jp")
+    assert decode(japanese, None, "iso-2022-jp").text == JAPANESE
+    # It may be wrong, unknown or none at all, and the caller and the mark know better.
+    for label in ("ascii-art", "hex", "utf-16", "euc-jp", None):
+        assert decode(GERMAN.encode(), None, label).text == GERMAN
+    assert decode(codecs.BOM_UTF8 + GERMAN.encode(), None, "cp1252").text == GERMAN
+    assert decode(GERMAN.encode(), "utf-8", "cp1252").text == GERMAN
 
 
 def test_undecodable_places_are_counted() -> None:

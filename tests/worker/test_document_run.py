@@ -20,7 +20,7 @@ from worker.jobs.document_processing import run as run_module
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.run import run
 
-SAMPLES = ("handbook.pdf", "guide.md", "brief.txt")
+SAMPLES = ("handbook.pdf", "guide.md", "brief.txt", "inspection.docx", "tide-tables.html")
 
 
 def run_files(tmp_path: Path, files: dict[str, bytes], **values: Any) -> dict[str, Any]:
@@ -44,8 +44,8 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
 
 def test_result(samples: tuple[Path, dict[str, Any], Any]) -> None:
     folder, result, _ = samples
-    assert (result["status"], result["processed_documents"], result["failed_documents"]) == ("completed", 3, 0)
-    assert result["by_type"] == {"markdown": 1, "pdf": 1, "text": 1}
+    assert (result["status"], result["processed_documents"], result["failed_documents"]) == ("completed", 5, 0)
+    assert result["by_type"] == {"docx": 1, "html": 1, "markdown": 1, "pdf": 1, "text": 1}
     assert (result["pages"], result["chunk_strategy"], result["errors"]) == (12, "token", [])
     assert result["total_chunks"] == len(support.read_lines(folder / "chunks.jsonl"))
     assert result["characters"] == sum(map(len, support.texts_of(folder).values()))
@@ -73,19 +73,24 @@ def test_chunks_of_samples(samples: tuple[Path, dict[str, Any], Any]) -> None:
         seen[document_id] = list(pieces)
         support.check_chunks(texts[document_id], seen[document_id])
     assert list(seen) == sorted(texts)
-    handbook, guide, brief = seen.values()
+    handbook, guide, brief, inspection, tides = seen.values()
     assert {piece["headings"][0] for piece in handbook} >= {"Disinfection", "Alarms", "Glossary"}
     assert (handbook[0]["page_start"], handbook[-1]["page_end"]) == (1, 12)
     assert all(first["page_end"] <= second["page_end"] for first, second in pairwise(handbook))
     assert any("def read(lines)" in piece["text"] for piece in guide)
     assert guide[-1]["headings"] == ["A weather station on the roof", "Checking the data"]
     assert "« Une horloge qu’on remonte" in brief[-1]["text"] and brief[0]["page_start"] is None
+    assert inspection[-1]["headings"] == ["What to do"]
+    assert any(
+        "| Handrail posts 4 and 9 | soft at the foot | replace | June |" in piece["text"] for piece in inspection
+    )
+    assert "columns.append(cos(speed * times))" in "".join(piece["text"] for piece in tides)
 
 
 def test_documents_of_samples(samples: tuple[Path, dict[str, Any], Any]) -> None:
     records = support.read_lines(samples[0] / "documents.jsonl")
-    assert [record["encoding"] for record in records] == [None, "utf-8", "cp1252"]
-    assert [record["parser"] for record in records] == ["pdfium", "text", "text"]
+    assert [record["encoding"] for record in records] == [None, "utf-8", "cp1252", None, "utf-8"]
+    assert [record["parser"] for record in records] == ["pdfium", "text", "text", "mammoth", "html"]
     for record, name in zip(records, SAMPLES, strict=True):
         data = (support.SAMPLES / name).read_bytes()
         assert (record["source"], record["bytes"]) == ({"path": name}, len(data))
@@ -111,8 +116,8 @@ def test_manifest(samples: tuple[Path, dict[str, Any], Any]) -> None:
 def test_progress(samples: tuple[Path, dict[str, Any], Any]) -> None:
     notes = samples[2].notes
     assert all(first[0] <= second[0] and first[2] <= second[2] for first, second in pairwise(notes))
-    assert "Parsing 1/3 handbook.pdf" in {step for _, step, _, _ in notes}
-    assert notes[-1] == (1.0, "Done", 3, 3)
+    assert "Parsing 1/5 handbook.pdf" in {step for _, step, _, _ in notes}
+    assert notes[-1] == (1.0, "Done", 5, 5)
 
 
 def test_two_runs_give_the_same_bytes(samples: tuple[Path, dict[str, Any], Any], tmp_path: Path) -> None:
@@ -123,11 +128,8 @@ def test_two_runs_give_the_same_bytes(samples: tuple[Path, dict[str, Any], Any],
 
 
 def test_samples_are_what_their_generator_makes() -> None:
-    source = support.SAMPLES / "source"
-    assert (support.SAMPLES / "handbook.pdf").read_bytes() == make_samples.make_pdf(
-        (source / "handbook.md").read_text("utf-8")
-    )
-    assert (support.SAMPLES / "brief.txt").read_bytes().decode("cp1252") == (source / "brief.txt").read_text("utf-8")
+    for name in make_samples.SOURCES:
+        assert (support.SAMPLES / name).read_bytes() == make_samples.make(name)
 
 
 def test_every_error_has_its_code(tmp_path: Path) -> None:
@@ -136,11 +138,11 @@ def test_every_error_has_its_code(tmp_path: Path) -> None:
     trouble = {
         "empty.txt": (b"", "empty_file"),
         "broken.pdf": (b"%PDF-1.4 junk", "corrupt_file"),
-        "locked.pdf": (support.locked_pdf(), "encrypted"),
+        "locked.pdf": (support.encrypted_pdf("x", user="y"), "encrypted"),
         "scan.pdf": (support.pdf_of_streams([(b"0 0 9 9 re f", b"")]), "no_text_layer"),
         "long.pdf": (support.make_pdf(*[["x"]] * 6), "too_many_pages"),
         "data.txt": (b"a\0b", "binary_content"),
-        "office.docx": (b"PK\x03\x04", "unsupported_format"),
+        "office.docx": (b"PK\x03\x04", "corrupt_file"),
         "big.txt": (b"x" * 20_001, "document_too_large"),
         "wordy.txt": (b"word " * 3000, "too_many_characters"),
         "blank.txt": (b" \n\t ", "no_text"),
@@ -175,6 +177,28 @@ def test_warnings(tmp_path: Path) -> None:
     assert [warning["code"] for warning in first["warnings"]] == ["extension_mismatch"]
     assert [(warning["code"], warning["count"]) for warning in second["warnings"]] == [("decode_errors", 1)]
     assert (second["encoding"], second["characters"]) == ("cp1252", 6)
+
+
+def test_pages_are_for_pdfs(tmp_path: Path) -> None:
+    result = run_files(tmp_path, {"a.pdf": support.make_pdf(["one"], ["two"]), "b.txt": b"words"}, pages="2")
+    assert [(row["pages"], row["warnings"]) for row in result["documents"]] == [(1, []), (None, ["pages_ignored"])]
+    pieces = support.read_lines(tmp_path / "job" / "chunks.jsonl")
+    assert [(piece["text"], piece["page_start"]) for piece in pieces] == [("two", 2), ("words", None)]
+
+
+def test_chunks_by_heading(tmp_path: Path) -> None:
+    result, _ = run_samples(tmp_path / "job", chunk_strategy="heading", heading_levels=[1, 2])
+    assert result["chunk_strategy"] == "heading"
+    texts, seen = support.texts_of(tmp_path / "job"), []
+    groups = groupby(support.read_lines(tmp_path / "job" / "chunks.jsonl"), lambda piece: piece["document_id"])
+    for document_id, pieces in groups:
+        found = list(pieces)
+        support.check_chunks(texts[document_id], found)
+        seen += [(piece["strategy"], piece["headings"][-1:]) for piece in found]
+    assert {strategy for strategy, _ in seen} == {"heading"}
+    # One section of each format that has headings.
+    for title in ("Cleaning the screens", "What you need", "Next visit", "Printing"):
+        assert ("heading", [title]) in seen
 
 
 def test_inline_documents(tmp_path: Path) -> None:
@@ -254,7 +278,7 @@ def test_the_job_itself_loads_no_parser(tmp_path: Path) -> None:
         "from worker.jobs.document_processing import run, parameters\n"
         "given = parameters.Parameters.model_validate({'documents': [{'name': 'x', 'text': 'some text'}]})\n"
         "run.run(FakeContext(Path(sys.argv[1]) / 'job', Path(sys.argv[1])), given)\n"
-        "sys.exit(', '.join({'pypdfium2', 'chardetng_py', 'semantic_text_splitter'} & set(sys.modules)) or 0)\n"
+        "sys.exit(', '.join(set(run._MODULES) & set(sys.modules)) or 0)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, check=True)

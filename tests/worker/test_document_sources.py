@@ -107,6 +107,52 @@ def test_folder_swapped_for_a_link_after_the_check(root: Path, tmp_path: Path, m
     assert code_of("deep/er/a.txt", root) in ("invalid_path", "file_not_found")
 
 
+def test_file_swapped_for_something_else_after_the_check(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a link nor a pipe is opened, even when it comes between the last look and the opening."""
+    file = root / "deep" / "er" / "a.txt"
+    regular = os.stat(file)
+    target = sources.locate("deep/er/a.txt", root)
+    monkeypatch.setattr(sources, "locate", lambda path, root: target)
+    for make in (lambda: file.symlink_to(tmp_path / "secret.txt"), lambda: os.mkfifo(file)):
+        file.unlink()
+        make()
+        assert code_of("deep/er/a.txt", root) == "invalid_path"
+        with monkeypatch.context() as patch:
+            patch.setattr(sources.os, "stat", lambda *arguments, **named: regular)
+            assert code_of("deep/er/a.txt", root) == "invalid_path"
+
+
+def test_devices_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    opening = os.open
+    monkeypatch.setattr(
+        sources.os, "open", lambda path, *rest, **named: opened.append(path) or opening(path, *rest, **named)
+    )
+    with pytest.raises(DocumentError) as caught:
+        read_file("null", Path("/dev"), 100)
+    assert (caught.value.code, opened) == ("invalid_path", [Path("/dev")])
+
+
+@pytest.mark.parametrize("written", [b"much longer than before", b"in"])
+def test_file_that_changes_while_it_is_read(root: Path, monkeypatch: pytest.MonkeyPatch, written: bytes) -> None:
+    looked = []
+    look = os.fstat
+
+    def look_and_write(file: int) -> os.stat_result:
+        status = look(file)
+        if not looked:
+            (root / "deep" / "er" / "a.txt").write_bytes(written)
+        looked.append(status)
+        return status
+
+    monkeypatch.setattr(sources.os, "fstat", look_and_write)
+    with pytest.raises(DocumentError) as caught:
+        read_file("deep/er/a.txt", root, 1000)
+    assert (caught.value.code, caught.value.retryable) == ("file_changed", True)
+
+
 @pytest.mark.parametrize(("number", "retryable"), [(errno.EACCES, False), (errno.EIO, True)])
 def test_unreadable(root: Path, monkeypatch: pytest.MonkeyPatch, number: int, retryable: bool) -> None:
     def fail(base: Path, target: Path) -> int:

@@ -1,4 +1,4 @@
-"""The document process: reads work orders from stdin, one path a line, and answers on stdout, one JSON object a line.
+"""The document process: reads work orders from stdin and answers on stdout, each one JSON object a line.
 
 It is started by `document_process` and lives for one document after the other. Whatever kills it (a crash inside
 PDFium, the memory limit, a timeout) costs one document and not the job.
@@ -32,7 +32,8 @@ def main(process: Process | None = None) -> None:
     replies = _take_stdout()
     process = process or _load()
     for line in sys.stdin.buffer:
-        task = Task.load(Path(json.loads(line)))
+        order = json.loads(line)
+        task = Task.load(Path(order["task"]), order["password"])
         record = new_record(task)
         process(task, record, lambda message: _reply(replies, message))
         _reply(replies, {"record": record})

@@ -6,9 +6,11 @@ piece is begun a little earlier, which makes the overlap. All three know the pla
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.measure import Measure, Span, earliest, start_of_character, starts_of_words
@@ -17,12 +19,14 @@ from worker.jobs.document_processing.task import Chunking
 
 MAX_CHUNKS = 200_000
 _MAX_COPIES = 20
+_NO_BLANK = re.compile(r"\S")
 _SMALL_TEXT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """`text[start:end]` of the normal form. Pages count from 1; `headings` is the path at `start`, outermost first."""
+    """`text[start:end]` of the normal form. Pages count from 1; `headings` is the path at its first words that are no
+    heading, outermost first."""
 
     index: int
     start: int
@@ -38,12 +42,12 @@ def chunk(parsed: Parsed, chunking: Chunking) -> list[Chunk]:
     Neighbours share at most `overlap`, and nothing across a heading: what stands before it belongs to another matter.
     Raises DocumentError `too_many_chunks`.
     """
-    measure = Measure(chunking, markdown=parsed.type == "markdown" or bool(parsed.headings))
-    pieces = _join_short(parsed.text, measure.split(parsed.text), measure)
+    measure = Measure(chunking, markdown=parsed.type not in ("text", "pdf") or bool(parsed.headings))
+    pieces = _split(parsed, chunking, measure)
     _check_amount(len(pieces), 0, len(parsed.text))
     spans = list(_with_overlap(parsed, pieces, measure))
     _check_amount(len(spans), sum(end - start for start, end in spans), len(parsed.text))
-    paths = _heading_paths(parsed.headings, spans)
+    paths = _heading_paths(parsed, spans)
     return [
         Chunk(index, start, end, _page(parsed, start), _page(parsed, end - 1), path)
         for index, ((start, end), path) in enumerate(zip(spans, paths, strict=True))
@@ -54,6 +58,39 @@ def _check_amount(chunks: int, characters: int, source: int) -> None:
     if chunks > MAX_CHUNKS or characters > _MAX_COPIES * max(source, _SMALL_TEXT):
         message = "The document would give too many chunks; choose a larger chunk_size or a smaller overlap."
         raise DocumentError("too_many_chunks", message, stage="chunk")
+
+
+def _split(parsed: Parsed, chunking: Chunking, measure: Measure) -> list[Span]:
+    """The pieces without overlap."""
+    text = parsed.text
+    if chunking.strategy != "heading":
+        return _join_short(text, measure.split(text), measure)
+    starts = {heading.start for heading in parsed.headings if heading.level in chunking.heading_levels}
+    pieces = []
+    for start, end in pairwise(sorted({0, *starts, len(text)})):
+        section = text[start:end]
+        within = _join_short(section, measure.split(section), measure)
+        pieces += [(start + low, start + high) for low, high in within]
+    return _join_short_sections(text, pieces, measure)
+
+
+def _join_short_sections(text: str, pieces: list[Span], measure: Measure) -> list[Span]:
+    """Join what is short, such as a heading without a text, to what follows it, else to what stands before it."""
+    forward: list[Span] = []
+    for piece in pieces:
+        short = bool(forward) and measure.is_short(forward[-1])
+        forward[-1:] = _whole(text, forward[-1:], piece, measure, wanted=short)
+    backward: list[Span] = []
+    for piece in forward:
+        backward[-1:] = _whole(text, backward[-1:], piece, measure, wanted=measure.is_short(piece))
+    return backward
+
+
+def _whole(text: str, before: list[Span], piece: Span, measure: Measure, *, wanted: bool) -> list[Span]:
+    """Both as one if that is wanted and fits, else both as they are."""
+    if wanted and before and measure.fits(text[before[0][0] : piece[1]]):
+        return [(before[0][0], piece[1])]
+    return [*before, piece]
 
 
 def _join_short(text: str, pieces: list[Span], measure: Measure) -> list[Span]:
@@ -110,15 +147,24 @@ def _begin_earlier(text: str, lowest: int, piece: Span, measure: Measure) -> int
     return start
 
 
-def _heading_paths(headings: list[Heading], spans: list[Span]) -> Iterator[list[str]]:
+def _heading_paths(parsed: Parsed, spans: list[Span]) -> Iterator[list[str]]:
+    headings = parsed.headings
     path: list[Heading] = []
     position = 0
-    for start, _ in spans:
-        while position < len(headings) and headings[position].start <= start:
+    for start, end in spans:
+        first_words = start
+        while position < len(headings) and headings[position].start <= first_words:
             heading = headings[position]
             path = [*(outer for outer in path if outer.level < heading.level), heading]
             position += 1
+            if heading.end < end:
+                first_words = max(first_words, _skip_blanks(parsed.text, heading.end))
         yield [heading.title for heading in path]
+
+
+def _skip_blanks(text: str, place: int) -> int:
+    match = _NO_BLANK.search(text, place)
+    return match.start() if match else len(text)
 
 
 def _page(parsed: Parsed, offset: int) -> int | None:

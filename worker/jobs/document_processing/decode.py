@@ -6,6 +6,7 @@ import codecs
 import unicodedata
 from dataclasses import dataclass, field
 
+from worker.jobs.document_processing.charset import text_encoding
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.parsed import Notice
 
@@ -21,15 +22,25 @@ _MARKS = (
 _CONTROL_BYTES = bytes(value for value in range(32) if value not in b"\b\t\n\v\f\r\x1b") + b"\x7f"
 _ASCII = bytes(range(128))
 _CONTROLS = dict.fromkeys(_CONTROL_BYTES)
-# The detector speaks the names of the web, which mean the larger sets of Windows and lack some names of Python.
-_PYTHON_NAMES = {
-    "ISO-8859-8-I": "iso8859_8",
+# Detector and pages speak the names of the web, which mean the larger sets of Windows and lack some names of Python.
+_WEB_NAMES = {
+    "ascii": "cp1252",
+    "us-ascii": "cp1252",
+    "iso-8859-1": "cp1252",
+    "latin1": "cp1252",
+    "iso-8859-8-i": "iso8859_8",
+    "iso-8859-9": "cp1254",
     "windows-874": "cp874",
     "x-mac-cyrillic": "mac_cyrillic",
-    "Shift_JIS": "cp932",
-    "EUC-KR": "cp949",
-    "GBK": "gb18030",
-    "Big5": "big5hkscs",
+    "shift_jis": "cp932",
+    "euc-kr": "cp949",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "big5": "big5hkscs",
+    # A page that says so in single bytes is not.
+    "utf-16": "utf-8",
+    "utf-16le": "utf-8",
+    "utf-16be": "utf-8",
 }
 # One damaged place in a long UTF-8 file must not turn all of it into another encoding.
 _GOOD_PER_BAD = 4
@@ -42,9 +53,10 @@ class Decoded:
     notices: list[Notice] = field(default_factory=list)
 
 
-def decode(data: bytes, encoding: str | None) -> Decoded:
+def decode(data: bytes, encoding: str | None, declared: str | None = None) -> Decoded:
     """The text in the normal form, with the name of the encoding that was used.
 
+    `encoding` is the caller's word and holds; `declared` is the document's own and may be wrong.
     Raises DocumentError `binary_content`.
     """
     mark, marked = next((pair for pair in _MARKS if data.startswith(pair[0])), (b"", None))
@@ -54,7 +66,7 @@ def decode(data: bytes, encoding: str | None) -> Decoded:
         decoded = _decode(data[len(mark) :], marked)
     else:
         _refuse_binary(data[:SAMPLE])
-        decoded = _without_mark(data)
+        decoded = _as_declared(data, declared) or _without_mark(data)
     _refuse_control_characters(decoded.text[:SAMPLE])
     return Decoded(normalise(decoded.text), decoded.encoding, decoded.notices)
 
@@ -63,6 +75,15 @@ def normalise(text: str) -> str:
     """NFC, `\\n` line ends, no byte order mark in front, and nothing that UTF-8 cannot hold."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     return unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _as_declared(data: bytes, label: str | None) -> Decoded | None:
+    """None when there is no such encoding, or when it does not fit."""
+    encoding = text_encoding(_WEB_NAMES.get(label.lower(), label)) if label is not None else None
+    try:
+        return Decoded(data.decode(encoding), encoding) if encoding is not None else None
+    except UnicodeError:
+        return None
 
 
 def _without_mark(data: bytes) -> Decoded:
@@ -84,7 +105,7 @@ def _guess(data: bytes) -> str:
     detector = EncodingDetector()
     detector.feed(data, last=True)
     name = detector.guess(tld=None, allow_utf8=False)
-    return codecs.lookup(_PYTHON_NAMES.get(name, name)).name
+    return codecs.lookup(_WEB_NAMES.get(name.lower(), name)).name
 
 
 def _decode(data: bytes, encoding: str) -> Decoded:

@@ -58,9 +58,8 @@ def _read(task: Task) -> bytes:
 
 
 def _sniff(data: bytes, task: Task) -> Sniffed:
-    if task.text is None:
-        return sniff(data, task.name, task.input_format)
-    return sniff_inline(data, task.name, task.input_format)
+    look = sniff if task.text is None else sniff_inline
+    return look(data, task.name, task.input_format, task.parser)
 
 
 def _note(record: Record, notices: list[Notice]) -> None:

@@ -42,13 +42,15 @@ class DocumentProcess:
     ) -> None:
         self._kill()
 
-    def run(self, task_file: Path, timeout: float, check: Callable[[], None]) -> Iterator[Message]:
+    def run(
+        self, task_file: Path, password: str | None, timeout: float, check: Callable[[], None]
+    ) -> Iterator[Message]:
         """Hand over the task and yield the answers; the last one has the key "record".
 
         `check` is called at least every tenth of a second and may raise. `timeout` is in seconds. Raises DocumentError
         `document_timeout` or `parser_crashed`; the process is gone then.
         """
-        pipe = self._hand_over(task_file)
+        pipe = self._hand_over({"task": str(task_file), "password": password})
         patience = _Patience(timeout)
         rest = b""
         while True:
@@ -65,14 +67,14 @@ class DocumentProcess:
                 if "record" in message:
                     return
 
-    def _hand_over(self, task_file: Path) -> IO[bytes]:
+    def _hand_over(self, order: Message) -> IO[bytes]:
         """Answers the pipe on which replies come."""
         if self._process is None or self._process.poll() is not None:
             self._kill()
             self._process = _start()
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps(str(task_file)).encode() + b"\n")
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
         except BrokenPipeError:
             raise self._crashed() from None
         return self._process.stdout

@@ -13,7 +13,15 @@ from worker.jobs.document_processing.outcome import Outcome
 from worker.jobs.document_processing.parameters import Parameters
 
 SCHEMA_VERSION = 1
-_LIBRARIES = ("pypdfium2", "chardetng-py", "semantic-text-splitter")
+_LIBRARIES = (
+    "chardetng-py",
+    "html-to-markdown",
+    "mammoth",
+    "markdown-it-py",
+    "pypdfium2",
+    "semantic-text-splitter",
+)
+_REDACTED = "***"
 
 
 def make_manifest(
@@ -36,10 +44,14 @@ def make_manifest(
 
 
 def _parameters(parameters: Parameters) -> dict[str, object]:
-    """As used, with defaults filled in. Documents are under `inputs`, where texts are told by their hash."""
+    """As used, with defaults filled in. Documents are under `inputs`, where texts are told by their hash.
+
+    Of a password one learns that there was one.
+    """
     chunking = parameters.chunking()
-    values = parameters.model_dump(exclude={"documents"})
-    return values | {"chunk_size": chunking.size, "overlap": chunking.overlap}
+    values = parameters.model_dump(exclude={"documents", "password"})
+    password = None if parameters.password is None else _REDACTED
+    return values | {"chunk_size": chunking.size, "overlap": chunking.overlap, "password": password}
 
 
 def _input(outcome: Outcome) -> dict[str, object]:

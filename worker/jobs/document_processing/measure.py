@@ -36,16 +36,18 @@ class Measure:
         # Room is left for the overlap that comes in front of a piece.
         self._room = chunking.size - chunking.overlap
         self._shortest = min(chunking.min_characters, self._room // 2)
+        self._cutter = self._splitter(self._room, trim=True)
+        self._even = self._splitter(max(self._room * 5 // 8, 1), trim=True)
         self._whole = self._splitter(chunking.size)
         self._lap = self._splitter(max(chunking.overlap, 1))
         self.overlap_reach = chunking.overlap * (1 if chunking.strategy == "character" else _TOKEN_REACH)
 
     def split(self, text: str) -> list[Span]:
-        return self._cut(text, self._room)
+        return _cut(text, self._cutter)
 
     def split_evenly(self, text: str) -> list[Span]:
         """Pieces for a text that is a little larger than one: two as a rule."""
-        return self._cut(text, max(self._room * 5 // 8, 1))
+        return _cut(text, self._even)
 
     def is_short(self, span: Span) -> bool:
         return span[1] - span[0] < self._shortest
@@ -69,14 +71,14 @@ class Measure:
             return kind(capacity, trim=trim)
         return kind.from_tiktoken_model(_MODELS[self._chunking.tokenizer], capacity, trim=trim)
 
-    def _cut(self, text: str, capacity: int) -> list[Span]:
-        splitter = self._splitter(capacity, trim=True)
-        return [
-            (low + start, low + start + len(piece))
-            for low, high in _parts(text)
-            for start, piece in splitter.chunk_indices(text[low:high])
-            if piece.strip()
-        ]
+
+def _cut(text: str, splitter: Splitter) -> list[Span]:
+    return [
+        (low + start, low + start + len(piece))
+        for low, high in _parts(text)
+        for start, piece in splitter.chunk_indices(text[low:high])
+        if piece.strip()
+    ]
 
 
 def _parts(text: str) -> Iterator[Span]:

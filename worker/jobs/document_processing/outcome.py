@@ -74,6 +74,7 @@ def _row(outcome: Outcome) -> dict[str, object]:
         "name": _short(record["name"]),
         **{field: record[field] for field in _ROW_FIELDS},
         "error": record["error"] and record["error"]["code"],
+        "warnings": [warning["code"] for warning in record["warnings"]],
         "seconds": round(outcome.seconds, 3),
     }
 

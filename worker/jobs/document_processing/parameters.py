@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
@@ -19,15 +18,17 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from worker.jobs.document_processing.charset import text_encoding
+from worker.jobs.document_processing.formats import BINARY, READS, InputFormat, Parser
+from worker.jobs.document_processing.page_ranges import parse_ranges
 from worker.jobs.document_processing.sources import find_problem
 from worker.jobs.document_processing.task import Chunking
 
-Strategy = Literal["token", "character"]
+Strategy = Literal["token", "character", "heading"]
 
-_DEFAULT_SIZE = {"token": 512, "character": 2000}
-_DEFAULT_OVERLAP = {"token": 50, "character": 200}
+_DEFAULT_SIZE = {"token": 512, "character": 2000, "heading": 512}
+_DEFAULT_OVERLAP = {"token": 50, "character": 200, "heading": 50}
 _CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_NO_FILE_ENCODINGS = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"}
 
 
 class Document(BaseModel):
@@ -73,12 +74,16 @@ class Document(BaseModel):
 
 
 class Parameters(BaseModel):
-    """Sizes are in the unit of `chunk_strategy`: tokens or characters."""
+    """Sizes are in the unit of `chunk_strategy`: characters for "character", tokens for all others."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What is wrong may be the password.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     documents: list[Document] = Field(min_length=1, max_length=1000)
-    input_format: Literal["auto", "pdf", "markdown", "text"] = "auto"
+    input_format: InputFormat = "auto"
+    parser: Parser = "auto"
+    pages: str | None = Field(None, max_length=500, description="of PDFs, such as '1-20,25'; all when not given")
+    password: str | None = Field(None, max_length=127, repr=False, description="of encrypted PDFs")
     chunk_strategy: Strategy = "token"
     chunk_size: int | None = Field(None, ge=16, le=32_000, description="default 512 tokens or 2000 characters")
     overlap: int | None = Field(
@@ -86,8 +91,13 @@ class Parameters(BaseModel):
     )
     tokenizer: Literal["o200k", "cl100k"] = "o200k"
     encoding: str | None = Field(None, max_length=64, description="of text documents; found out when not given")
+    heading_levels: list[Annotated[int, Field(ge=1, le=6)]] = Field(
+        [1, 2, 3], min_length=1, max_length=6, description="at which the strategy 'heading' begins a new chunk"
+    )
     min_chunk_chars: int = Field(40, ge=0, le=1000, description="shorter pieces are joined to their neighbours")
-    strip_boilerplate: bool = Field(True, description="leave out head and foot lines that most pages of a PDF repeat")
+    strip_boilerplate: bool = Field(
+        True, description="leave out lines that most pages of a PDF repeat, and what surrounds the text of an HTML page"
+    )
     document_timeout: float = Field(120, ge=1, le=3600, description="seconds")
     max_document_bytes: int = Field(50_000_000, ge=1, le=200_000_000)
     max_pages: int = Field(5000, ge=1, le=20_000)
@@ -102,7 +112,7 @@ class Parameters(BaseModel):
             return handler(data)
         except ValidationError as error:
             mistakes = [_with_list(mistake, set(cls.model_fields)) for mistake in error.errors(include_url=False)]
-            raise ValidationError.from_exception_data(error.title, mistakes) from None
+            raise ValidationError.from_exception_data(error.title, mistakes, hide_input=True) from None
 
     @field_validator("documents")
     @classmethod
@@ -129,19 +139,51 @@ class Parameters(BaseModel):
     def _check_encoding(cls, encoding: str | None) -> str | None:
         if encoding is None:
             return None
-        try:
-            name = codecs.lookup(encoding).name
-            b"a".decode(name, "replace")
-        except (LookupError, UnicodeError, ValueError):
-            raise ValueError("is not the name of a text encoding, such as utf-8, cp1252 or shift_jis") from None
-        if name in _NO_FILE_ENCODINGS:
-            raise ValueError("is not an encoding of text files")
+        name = text_encoding(encoding)
+        if name is None:
+            raise ValueError("is not the name of a text encoding, such as utf-8, cp1252 or shift_jis")
         return name
+
+    @field_validator("parser")
+    @classmethod
+    def _check_parser(cls, parser: Parser, info: ValidationInfo) -> Parser:
+        asked = info.data.get("input_format", "auto")
+        if asked != "auto" and asked not in READS[parser]:
+            raise ValueError(f"'{parser}' cannot read the input_format '{asked}'")
+        return parser
+
+    @field_validator("pages")
+    @classmethod
+    def _check_pages(cls, pages: str | None, info: ValidationInfo) -> str | None:
+        if pages is None:
+            return None
+        parse_ranges(pages)
+        if (
+            info.data.get("input_format", "auto") not in ("auto", "pdf")
+            or "pdf" not in READS[info.data.get("parser", "auto")]
+        ):
+            raise ValueError("is for PDFs only, which input_format or parser exclude")
+        return pages
+
+    @field_validator("password")
+    @classmethod
+    def _check_password(cls, password: str | None) -> str | None:
+        if password is not None and _CONTROL_CHARACTER.search(password):
+            raise ValueError("must not contain NUL or other control characters")
+        return password
+
+    @field_validator("heading_levels")
+    @classmethod
+    def _check_levels(cls, levels: list[int]) -> list[int]:
+        return sorted(set(levels))
 
     @model_validator(mode="after")
     def _check_inline_format(self) -> Self:
-        if self.input_format == "pdf" and any(document.text is not None for document in self.documents):
-            raise ValueError("input_format 'pdf' cannot be used with documents given as text")
+        if any(document.text is not None for document in self.documents):
+            if self.input_format in BINARY:
+                raise ValueError(f"input_format '{self.input_format}' cannot be used with documents given as text")
+            if all(kind in BINARY for kind in READS[self.parser]):
+                raise ValueError(f"parser '{self.parser}' cannot be used with documents given as text")
         return self
 
     def chunking(self) -> Chunking:
@@ -154,6 +196,7 @@ class Parameters(BaseModel):
             overlap=default_overlap if self.overlap is None else self.overlap,
             tokenizer=self.tokenizer,
             min_characters=self.min_chunk_chars,
+            heading_levels=self.heading_levels,
         )
 
     def check_inputs(self, input_root: Path) -> list[tuple[tuple[str | int, ...], str]]:

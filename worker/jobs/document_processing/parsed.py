@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """`start` is where the heading's line begins; `level` is 1 to 6."""
+    """`start` is where the heading's line begins, `end` where the line after it does; `level` is 1 to 6."""
 
     start: int
+    end: int
     level: int
     title: str
 
@@ -25,7 +26,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """`text` is NFC with `\\n` line ends. `page_starts` has one offset per page, or is None without pages."""
+    """`text` is NFC with `\\n` line ends. `page_starts` has one offset per page, or is None without pages.
+
+    `pages` is how many of them were read: those that were not asked for are empty.
+    """
 
     text: str
     type: str
@@ -33,5 +37,6 @@ class Parsed:
     parser: str
     encoding: str | None = None
     page_starts: list[int] | None = None
+    pages: int | None = None
     headings: list[Heading] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)

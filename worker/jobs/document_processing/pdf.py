@@ -14,6 +14,7 @@ import pypdfium2.raw as pdfium
 from worker.jobs.document_processing.boilerplate import strip_repeated
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.outline import Entry, PlacedHeading, place_headings, plain
+from worker.jobs.document_processing.page_ranges import choose, parse_ranges
 from worker.jobs.document_processing.parsed import Heading, Notice, Parsed
 from worker.jobs.document_processing.task import Limits
 
@@ -24,47 +25,75 @@ _SOFT_HYPHEN = re.compile("[\ufffe\x02](?:\r?\n)?")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 
 
-def parse_pdf(data: bytes, limits: Limits, *, strip: bool, advance: Callable[[float], None]) -> Parsed:
-    """`advance` is told the part of the pages that are done.
+def parse_pdf(
+    data: bytes,
+    limits: Limits,
+    *,
+    strip: bool,
+    advance: Callable[[float], None],
+    pages: str | None = None,
+    password: str | None = None,
+) -> Parsed:
+    """`advance` is told the part of the pages that are done; `pages` are those to read, None for all.
 
-    Raises DocumentError `encrypted`, `corrupt_file`, `too_many_pages`, `too_many_characters` or `no_text_layer`.
+    Raises DocumentError `encrypted`, `corrupt_file`, `no_such_pages`, `too_many_pages`, `too_many_characters` or
+    `no_text_layer`.
     """
-    with closing(_open(data)) as document:
-        count = len(document)
-        if count > limits.pages:
-            message = f"The document has {count:,} pages, more than max_pages ({limits.pages:,})."
-            raise DocumentError("too_many_pages", message, stage="parse")
-        pages, unreadable = _read_pages(document, limits, advance)
+    with closing(_open(data, password)) as document:
+        wanted, notices = _choose(len(document), pages, limits)
+        read, unreadable = _read_pages(document, wanted, limits, advance)
         entries = list(_read_outline(document))
-    if not any(pages):
-        raise _without_text(count, unreadable)
+    if not any(read):
+        raise _without_text(len(wanted), unreadable)
     if strip:
-        pages = strip_repeated(pages, keep={plain(entry.title) for entry in entries})
-    text, starts, headings = _compose(pages, place_headings(pages, entries))
-    notices = [_unreadable_notice(unreadable)] if unreadable else []
+        read = strip_repeated(read, keep={plain(entry.title) for entry in entries})
+    text, starts, headings = _compose(read, place_headings(read, entries))
     return Parsed(
-        text, "pdf", "application/pdf", parser="pdfium", page_starts=starts, headings=headings, notices=notices
+        text,
+        "pdf",
+        "application/pdf",
+        parser="pdfium",
+        page_starts=starts,
+        pages=len(wanted),
+        headings=headings,
+        notices=notices + ([_unreadable_notice(unreadable)] if unreadable else []),
     )
 
 
-def _open(data: bytes) -> pypdfium2.PdfDocument:
+def _open(data: bytes, password: str | None) -> pypdfium2.PdfDocument:
     try:
-        return pypdfium2.PdfDocument(data)
+        return pypdfium2.PdfDocument(data, password=password)
     except pypdfium2.PdfiumError as error:
         if error.err_code in _LOCKED:
-            message = "The document is encrypted and needs a password to be read."
+            hint = "give it as 'password'" if password is None else "the one in 'password' does not open it"
+            message = f"The document is encrypted and needs a password to be read: {hint}."
             raise DocumentError("encrypted", message, stage="parse") from None
         message = "The document is damaged: PDFium finds no readable PDF in it."
         raise DocumentError("corrupt_file", message, stage="parse") from None
 
 
+def _choose(count: int, pages: str | None, limits: Limits) -> tuple[list[int], list[Notice]]:
+    """The indexes of the pages to read."""
+    ranges = parse_ranges(pages) if pages is not None else [(1, count)]
+    wanted = choose(ranges, count)
+    if pages is not None and not wanted:
+        message = f"The document has {count:,} pages; none of those asked for in 'pages' is among them."
+        raise DocumentError("no_such_pages", message, stage="parse")
+    if len(wanted) > limits.pages:
+        message = f"The document has {len(wanted):,} pages to read, more than max_pages ({limits.pages:,})."
+        raise DocumentError("too_many_pages", message, stage="parse")
+    if max(last for _, last in ranges) <= count:
+        return wanted, []
+    return wanted, [Notice("pages_beyond_end", f"The document ends at page {count:,}; 'pages' asks for more.")]
+
+
 def _read_pages(
-    document: pypdfium2.PdfDocument, limits: Limits, advance: Callable[[float], None]
+    document: pypdfium2.PdfDocument, wanted: list[int], limits: Limits, advance: Callable[[float], None]
 ) -> tuple[list[list[str]], int]:
-    """The lines of each page, and how many pages could not be read."""
-    pages: list[list[str]] = []
+    """The lines of each page, with none for those not wanted, and how many pages could not be read."""
+    pages: list[list[str]] = [[] for _ in range(len(document))]
     characters = unreadable = 0
-    for index in range(len(document)):
+    for done, index in enumerate(wanted, 1):
         try:
             lines = _lines(_page_text(document, index))
         except pypdfium2.PdfiumError:
@@ -73,8 +102,8 @@ def _read_pages(
         if characters > limits.characters:
             message = f"The document has more than max_characters ({limits.characters:,}) characters of text."
             raise DocumentError("too_many_characters", message, stage="parse")
-        pages.append(lines)
-        advance((index + 1) / len(document))
+        pages[index] = lines
+        advance(done / len(wanted))
     return pages, unreadable
 
 
@@ -118,21 +147,22 @@ def _compose(pages: list[list[str]], placed: list[list[PlacedHeading]]) -> tuple
     for lines, marks in zip(pages, placed, strict=True):
         text, found = _compose_page(lines, marks)
         starts.append(offset)
-        headings += [Heading(offset + start, mark.level, mark.title) for start, mark in found]
+        headings += [Heading(offset + start, offset + end, mark.level, mark.title) for start, end, mark in found]
         parts.append(text)
         offset += len(text)
     return "".join(parts), starts, headings
 
 
-def _compose_page(lines: list[str], marks: list[PlacedHeading]) -> tuple[str, list[tuple[int, PlacedHeading]]]:
-    """The page's text with its headings as Markdown lines, and where in it each of them begins."""
+def _compose_page(lines: list[str], marks: list[PlacedHeading]) -> tuple[str, list[tuple[int, int, PlacedHeading]]]:
+    """The page's text with its headings as Markdown lines, and where in it each of them begins and ends."""
     text = ""
     found = []
     done = 0
     for mark in marks:
         text += _block(lines[done : mark.line])
-        found.append((len(text), mark))
+        start = len(text)
         text += f"{'#' * mark.level} {mark.title}\n\n"
+        found.append((start, len(text) - 1, mark))
         done = mark.line + mark.lines
     return text + _block(lines[done:]), found
 

@@ -47,7 +47,7 @@ def success(parsed: Parsed, document_id: str, chunks: int) -> Record:
         "media_type": parsed.media_type,
         "parser": parsed.parser,
         "encoding": parsed.encoding,
-        "pages": None if parsed.page_starts is None else len(parsed.page_starts),
+        "pages": parsed.pages,
         "characters": len(parsed.text),
         "chunks": chunks,
         "status": "completed",

@@ -17,7 +17,14 @@ from worker.jobs.document_processing.progress import Progress
 from worker.jobs.document_processing.record import Record, failure, new_record
 from worker.jobs.document_processing.task import Limits, Task
 
-_MODULES = ("pypdfium2", "chardetng_py", "semantic_text_splitter")
+_MODULES = (
+    "chardetng_py",
+    "html_to_markdown",
+    "mammoth",
+    "markdown_it",
+    "pypdfium2",
+    "semantic_text_splitter",
+)
 
 
 def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
@@ -80,14 +87,16 @@ class _Documents:
         self._artefacts.take(index, record)
         self.outcomes.append(Outcome(record, time.monotonic() - start))
         self.progress.note(index, task.name, "Finished", 1.0)
-        if record["error"] is not None:
-            self._ctx.log.warning("document failed", extra={"document": task.name, "error": record["error"]})
+        if (failed := self.outcomes[-1].record["error"]) is not None:
+            # Neither its name nor the whole error: both may quote parameters.
+            self._ctx.log.warning("a document failed", extra={"document": index, "error": failed["code"]})
 
     def _follow(self, task: Task, record: Record) -> None:
         """Let the document process work, and fill in `record` with what it finds."""
         task_file = self._artefacts.work_file(task.index, "json")
         task.save(task_file)
-        for message in self._process.run(task_file, self._parameters.document_timeout, self._ctx.check):
+        timeout = self._parameters.document_timeout
+        for message in self._process.run(task_file, task.password, timeout, self._ctx.check):
             if "progress" in message:
                 self.progress.note(task.index, task.name, message["stage"], message["progress"])
             else:
@@ -104,8 +113,11 @@ class _Documents:
             text_file=str(self._artefacts.work_file(index, "text")),
             chunks_file=str(self._artefacts.work_file(index, "chunks")),
             input_format=given.input_format,
+            parser=given.parser,
+            pages=given.pages,
             encoding=given.encoding,
             strip_boilerplate=given.strip_boilerplate,
             chunking=given.chunking(),
             limits=Limits(given.max_document_bytes, given.max_pages, given.max_characters),
+            password=given.password,
         )

@@ -1,34 +1,50 @@
-"""What a document is, told by its first bytes; its extension only chooses between kinds of text."""
+"""What a document is, told by its content; its extension only chooses between kinds of text."""
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Literal
 
+from worker.jobs.document_processing.archive import WORD, recognise_archive
 from worker.jobs.document_processing.errors import DocumentError
+from worker.jobs.document_processing.formats import BINARY, READS, InputFormat, Kind, Parser
 from worker.jobs.document_processing.parsed import Notice
 
-Kind = Literal["pdf", "markdown", "text"]
-BUILT = "PDF, Markdown and plain text"
+BUILT = "PDF, Word (DOCX), HTML, Markdown and plain text"
 
-_HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.I | re.S
-)
+_NAMES: dict[Kind, str] = {
+    "pdf": "a PDF document",
+    "docx": WORD,
+    "html": "an HTML page",
+    "markdown": "text",
+    "text": "text",
+}
+_SAMPLE = 1024
+_HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.I | re.S)
+_TAG = re.compile(rb"<[a-z!][^<>]*>", re.I)
+_ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06")
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OTHERS = (
-    (b"PK\x03\x04", "a ZIP archive or office document"),
-    (b"PK\x05\x06", "a ZIP archive or office document"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old office document"),
+    (_OLD_OFFICE, "an old office document"),
     (b"{\\rtf", "a rich text document"),
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
     (b"\x1f\x8b\x08", "a gzip archive"),
 )
+# What an office document with a password has inside.
+_LOCKED = "EncryptedPackage".encode("utf-16-le")
 _MARKDOWN = {".md", ".markdown", ".mdown", ".mkd"}
-_TEXT = {".txt", ".text"}
-_NO_TEXT = {".pdf", ".docx", ".doc", ".html", ".htm", ".odt", ".rtf", ".xlsx", ".pptx", ".epub", ".zip", ".png", ".jpg"}
+_HTML_SUFFIXES = {".html", ".htm", ".xhtml"}
+_PROMISES = {
+    **dict.fromkeys([*_MARKDOWN, ".txt", ".text"], "text"),
+    **dict.fromkeys(_HTML_SUFFIXES, _NAMES["html"]),
+    **dict.fromkeys([".docx", ".docm"], WORD),
+    **dict.fromkeys([".doc", ".odt", ".rtf", ".xlsx", ".pptx", ".epub", ".zip", ".png", ".jpg"], "something else"),
+    ".pdf": _NAMES["pdf"],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +53,29 @@ class Sniffed:
     notices: list[Notice] = field(default_factory=list)
 
 
-def sniff(data: bytes, name: str, input_format: str) -> Sniffed:
-    """Decide the kind; `input_format` is what the caller says it is, or "auto".
+def sniff(data: bytes, name: str, input_format: InputFormat, parser: Parser = "auto") -> Sniffed:
+    """Decide the kind; `input_format` and `parser` are what the caller asks for, or "auto".
 
-    Raises DocumentError `empty_file`, `unsupported_format` or `corrupt_file` (asked to be PDF, and is none).
+    Raises DocumentError `empty_file`, `unsupported_format`, `corrupt_file`, `encrypted` or `archive_bomb`.
     """
     _refuse_empty(data)
-    if input_format == "pdf" and not _is_pdf(data, name):
-        raise DocumentError("corrupt_file", "This is no PDF document: it has no PDF header.", stage="sniff")
-    if _is_pdf(data, name):
-        return _sniffed_pdf(name, input_format)
-    _refuse_others(data, html_is_text=input_format != "auto")
-    kind = _kind_of_text(name) if input_format == "auto" else input_format
-    return Sniffed("markdown" if kind == "markdown" else "text", _mismatch(name, _NO_TEXT, "text"))
+    found = _recognise(data, name)
+    kind = _as_read(_as_asked(found, name, input_format), name, parser)
+    return Sniffed(kind, _mismatch(name, _NAMES[found or "text"]))
 
 
-def sniff_inline(data: bytes, name: str, input_format: str) -> Sniffed:
+def sniff_inline(data: bytes, name: str, input_format: InputFormat, parser: Parser = "auto") -> Sniffed:
     """The kind of a text that came with the job: text is text, whatever it begins with.
 
-    Raises DocumentError `empty_file`.
+    Raises DocumentError `empty_file` or `unsupported_format`.
     """
     _refuse_empty(data)
-    kind = _kind_of_text(name) if input_format == "auto" else input_format
-    return Sniffed("markdown" if kind == "markdown" else "text")
+    found: Kind | None = "html" if _is_html_by_name(data[:_SAMPLE], name) else None
+    return Sniffed(_as_read(_as_asked(found, name, input_format), name, parser))
+
+
+def suffix_of(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def _refuse_empty(data: bytes) -> None:
@@ -67,8 +83,17 @@ def _refuse_empty(data: bytes) -> None:
         raise DocumentError("empty_file", "The document has no content: zero bytes.", stage="sniff")
 
 
-def suffix_of(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+def _recognise(data: bytes, name: str) -> Kind | None:
+    """None for what is text, or nothing that is known."""
+    if _is_pdf(data, name):
+        return "pdf"
+    if data.startswith(_ARCHIVES):
+        what = recognise_archive(data)
+        if what == WORD:
+            return "docx"
+        raise _unsupported(f"This is {what}, which cannot be read; what can be read is {BUILT}.")
+    _refuse_others(data)
+    return "html" if _is_html(data, name) else None
 
 
 def _is_pdf(data: bytes, name: str) -> bool:
@@ -78,27 +103,56 @@ def _is_pdf(data: bytes, name: str) -> bool:
     return b"%PDF-" in data[:1024] and (suffix_of(name) == ".pdf" or b"startxref" in data[-2048:])
 
 
-def _sniffed_pdf(name: str, input_format: str) -> Sniffed:
-    if input_format not in ("auto", "pdf"):
-        message = f"This is a PDF document, but input_format says '{input_format}'; 'auto' would read it."
-        raise DocumentError("unsupported_format", message, stage="sniff")
-    return Sniffed("pdf", _mismatch(name, _MARKDOWN | _TEXT | _NO_TEXT - {".pdf"}, "a PDF document"))
+def _is_html(data: bytes, name: str) -> bool:
+    sample = data[: 2 * _SAMPLE]
+    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        sample = sample[2:].replace(b"\0", b"")
+    sample = sample.removeprefix(codecs.BOM_UTF8)[:_SAMPLE]
+    return bool(_HTML.match(sample)) or _is_html_by_name(sample, name)
 
 
-def _refuse_others(data: bytes, *, html_is_text: bool) -> None:
+def _is_html_by_name(sample: bytes, name: str) -> bool:
+    return suffix_of(name) in _HTML_SUFFIXES and bool(_TAG.search(sample))
+
+
+def _refuse_others(data: bytes) -> None:
+    if data.startswith(_OLD_OFFICE) and _LOCKED in data:
+        message = "The office document is encrypted; only PDFs are opened by 'password'. Save it without one."
+        raise DocumentError("encrypted", message, stage="sniff")
     found = next((what for signature, what in _OTHERS if data.startswith(signature)), None)
-    if found is None and not html_is_text and _HTML.match(data[:1024]):
-        found = "an HTML page"
     if found is not None:
-        message = f"This is {found}, which cannot be read yet; what can be read is {BUILT}."
-        raise DocumentError("unsupported_format", message, stage="sniff")
+        raise _unsupported(f"This is {found}, which cannot be read; what can be read is {BUILT}.")
 
 
-def _kind_of_text(name: str) -> str:
+def _as_asked(found: Kind | None, name: str, input_format: InputFormat) -> Kind:
+    match input_format:
+        case "auto":
+            return found or _kind_of_text(name)
+        case "pdf" | "docx" if found != input_format:
+            message = f"This is not {_NAMES[input_format]}, although input_format says so; it may be damaged."
+            raise DocumentError("corrupt_file", message, stage="sniff")
+    if found in BINARY and found != input_format:
+        what = _NAMES[found]
+        raise _unsupported(f"This is {what}, but input_format says '{input_format}'; 'auto' would read it.")
+    return input_format
+
+
+def _as_read(kind: Kind, name: str, parser: Parser) -> Kind:
+    """The kind as which `parser` reads it: that of text shows the source of a page."""
+    if kind not in READS[parser]:
+        raise _unsupported(f"This is {_NAMES[kind]}, which the parser '{parser}' cannot read; 'auto' would.")
+    return _kind_of_text(name) if parser == "text" and kind == "html" else kind
+
+
+def _unsupported(message: str) -> DocumentError:
+    return DocumentError("unsupported_format", message, stage="sniff")
+
+
+def _kind_of_text(name: str) -> Kind:
     return "markdown" if suffix_of(name) in _MARKDOWN else "text"
 
 
-def _mismatch(name: str, wrong: set[str], content: str) -> list[Notice]:
-    if suffix_of(name) not in wrong:
+def _mismatch(name: str, content: str) -> list[Notice]:
+    if _PROMISES.get(suffix_of(name), content) == content:
         return []
     return [Notice("extension_mismatch", f"The name ends in {suffix_of(name)}, but the content is {content}.")]

@@ -34,7 +34,8 @@ def locate(path: str, root: Path) -> Path:
 def read_file(path: str, root: Path, max_bytes: int) -> bytes:
     """The bytes of a regular file below `root`.
 
-    Raises DocumentError: what `locate` raises, `file_not_found`, `unreadable_file` or `document_too_large`.
+    Raises DocumentError: what `locate` raises, `file_not_found`, `unreadable_file`, `document_too_large` or
+    `file_changed`.
     """
     target = locate(path, root)
     try:
@@ -77,7 +78,8 @@ def _open_below(base: Path, target: Path) -> int:
             inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = inner
-        # Without O_NONBLOCK, opening a named pipe would wait for a writer.
+        _refuse_special(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
+        # What is put there after the look above does no harm either: opening a pipe would wait without O_NONBLOCK.
         return os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     finally:
         os.close(folder)
@@ -85,15 +87,23 @@ def _open_below(base: Path, target: Path) -> int:
 
 def _read_bounded(file: int, max_bytes: int) -> bytes:
     status = os.fstat(file)
-    if not stat.S_ISREG(status.st_mode):
-        raise _invalid("The path names a folder or a special file, not a document.")
+    _refuse_special(status)
     if status.st_size > max_bytes:
         raise too_large(max_bytes)
     with os.fdopen(file, "rb", closefd=False) as reader:
         data = reader.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise too_large(max_bytes)
+    if len(data) != status.st_size or os.fstat(file).st_mtime_ns != status.st_mtime_ns:
+        message = "The file was changed while it was read; send it again when it is complete."
+        raise DocumentError("file_changed", message, stage="read", retryable=True)
     return data
+
+
+def _refuse_special(status: os.stat_result) -> None:
+    """Opening a device may do something, and a link here was put in after its path was resolved."""
+    if not stat.S_ISREG(status.st_mode):
+        raise _invalid("The path names a folder or a special file, not a document.")
 
 
 def too_large(max_bytes: int) -> DocumentError:

@@ -1,0 +1,90 @@
+"""HTML to the normal form, which is Markdown. For the document process only."""
+
+from __future__ import annotations
+
+import re
+
+import html_to_markdown
+from html_to_markdown import ConversionOptions, PreprocessingOptions
+
+from worker.jobs.document_processing.decode import decode, normalise
+from worker.jobs.document_processing.errors import DocumentError
+from worker.jobs.document_processing.markdown import find_headings
+from worker.jobs.document_processing.parsed import Notice, Parsed
+
+# Far above what max_document_bytes lets in, even when decoding makes it longer.
+_MAX_BYTES = 800_000_000
+# What lies deeper is not read: the converter recurses.
+_MAX_DEPTH = 1000
+_SAMPLE = 4096
+_CHARSET = re.compile(
+    rb"""<meta\s[^>]*?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml\s[^>]*?encoding\s*=\s*["']([\w.:-]+)""", re.I
+)
+# Nothing in them is text of the page, whatever stands around it.
+_NEVER = ["iframe", "select", "textarea", "button", "svg", "template", "a.headerlink"]
+
+
+def parse_html(data: bytes, encoding: str | None, *, strip: bool) -> Parsed:
+    """`encoding`: what the caller says. `strip`: leave out navigation, forms, headers and footers.
+
+    Raises DocumentError `binary_content` or `corrupt_file`.
+    """
+    decoded = decode(data, encoding, declared=_declared(data[:_SAMPLE]))
+    text, notices = to_markdown(decoded.text, strip=strip)
+    if strip and not text.strip():
+        text, notices = _keep_all(decoded.text)
+    return Parsed(
+        text,
+        "html",
+        "text/html",
+        parser="html",
+        encoding=decoded.encoding,
+        headings=find_headings(text),
+        notices=[*decoded.notices, *notices],
+    )
+
+
+def _keep_all(html: str) -> tuple[str, list[Notice]]:
+    """For pages that are one large form, or all navigation."""
+    text, notices = to_markdown(html, strip=False)
+    if text.strip():
+        message = "The page has no text but in navigation, forms, headers and footers, so these were kept."
+        notices.append(Notice("boilerplate_kept", message))
+    return text, notices
+
+
+def to_markdown(html: str, *, strip: bool) -> tuple[str, list[Notice]]:
+    """Links and images become their words or nothing. Raises DocumentError `corrupt_file`."""
+    options = ConversionOptions(
+        preprocessing=PreprocessingOptions(
+            enabled=strip, preset="aggressive", remove_navigation=strip, remove_forms=strip
+        ),
+        strip_tags=["a"],
+        exclude_selectors=_NEVER,
+        bullets="-",
+        compact_tables=True,
+        autolinks=False,
+        expand_abbreviations=False,
+        include_blockquote_citations=False,
+        extract_metadata=False,
+        skip_images=True,
+        max_input_size=_MAX_BYTES,
+        max_depth=_MAX_DEPTH,
+    )
+    try:
+        result = html_to_markdown.convert(html, options)
+    except html_to_markdown.ConversionError:
+        message = "The document is damaged: the HTML converter finds no readable page in it."
+        raise DocumentError("corrupt_file", message, stage="parse") from None
+    return normalise(result.content or ""), [_too_deep()] if result.warnings else []
+
+
+def _declared(sample: bytes) -> str | None:
+    """The encoding that the page names itself. What is plain enough to be found is not UTF-16."""
+    match = _CHARSET.search(sample)
+    return (match[1] or match[2]).decode("ascii") if match else None
+
+
+def _too_deep() -> Notice:
+    message = f"Parts of the page were left out, because they are nested more than {_MAX_DEPTH:,} levels deep."
+    return Notice("nested_too_deep", message)
