@@ -17,7 +17,7 @@ from jobqueue.errors import QueueError
 from server.errors import TooManyRequestsError
 from server.job_reader import chunks
 from server.tasks import start_task
-from server.watcher import Watcher
+from server.watcher import Ending, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,10 @@ def as_change(job: Job) -> JobChange:
 
 
 class _Watched:
-    __slots__ = ("snapshot", "watchers")
+    __slots__ = ("ending", "snapshot", "watchers")
 
     def __init__(self) -> None:
+        self.ending = Ending()
         self.snapshot: JobChange | None = None
         self.watchers: set[Watcher] = set()
 
@@ -80,10 +81,10 @@ class Hub:
     def watch(self, job_id: str) -> Iterator[Watcher]:
         if self.watchers >= self._most_watchers:
             raise TooManyRequestsError("Too many open polls and streams")
-        watcher = Watcher()
+        watched = self._watched.setdefault(job_id, _Watched())
+        watcher = Watcher(watched.ending)
         if self._closing:
             watcher.end()
-        watched = self._watched.setdefault(job_id, _Watched())
         watched.watchers.add(watcher)
         self.watchers += 1
         try:

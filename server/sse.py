@@ -7,6 +7,7 @@ import contextlib
 import random
 import re
 import socket
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from aiohttp import web
@@ -15,8 +16,9 @@ from server.json_text import dumps_line
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 WRITE_SECONDS: Final = 10.0
+# What one client that does not read may hold: this much in the kernel (which doubles it), two pieces here.
 SEND_BUFFER_BYTES: Final = 64 * 1024
-USER_BUFFER_BYTES: Final = 16 * 1024
+PIECE_BYTES: Final = 16 * 1024
 HEADERS: Final = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache, no-transform",
@@ -35,7 +37,7 @@ def last_event_id(request: web.Request) -> int | None:
 
 
 class EventWriter:
-    """One open stream. Raises ConnectionError when the client is gone or does not read."""
+    """One open stream. Raises ConnectionError when the client is gone or has taken nothing for `WRITE_SECONDS`."""
 
     def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
         self._request = request
@@ -50,23 +52,37 @@ class EventWriter:
         return cls(request, response)
 
     async def write(self, block: bytes) -> None:
-        if not self.written_at:
-            # Spread over the clients, so that they do not all come back at once after a restart.
-            block = b"retry: %d\n" % random.randint(2000, 5000) + block
+        # Spread over the clients, so that they do not all come back at once after a restart.
+        head = b"" if self.written_at else b"retry: %d\n" % random.randint(2000, 5000)
+        for at in range(0, len(block), PIECE_BYTES):
+            async with self._deadline():
+                await self.response.write(head + block[at : at + PIECE_BYTES])
+                await self._request.writer.drain()
+            head = b""
+        self.written_at = asyncio.get_running_loop().time()
+
+    async def close(self) -> None:
+        """Hands the last byte to the kernel: what stayed here would wait for the client without end."""
+        if self._request.transport is not None:
+            self._request.transport.set_write_buffer_limits(high=0)
+        async with self._deadline():
+            await self.response.write_eof()
+            await self._request.writer.drain()
+
+    @contextlib.asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(WRITE_SECONDS):
-                await self.response.write(block)
-                await self._request.writer.drain()
+                yield
         except TimeoutError:
             if self._request.transport is not None:
                 self._request.transport.abort()
             raise ConnectionAbortedError("the client does not read") from None
-        self.written_at = asyncio.get_running_loop().time()
 
 
 def _keep_buffers_small(transport: asyncio.Transport | None) -> None:
     if transport is None:
         return
-    transport.set_write_buffer_limits(high=USER_BUFFER_BYTES)
+    transport.set_write_buffer_limits(high=PIECE_BYTES)
     with contextlib.suppress(OSError):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Final
 
 from jobqueue import Job, JobChange
@@ -17,6 +18,8 @@ from server.watcher import Watcher
 # Progress comes at most this often; changes of status always at once.
 PROGRESS_SECONDS: Final = 0.25
 READ_AGAIN_SECONDS: Final = 1.0
+# One event wakes thousands of streams; afterwards each keeps silent for a time of its own.
+SHORTEST_SILENCE: Final = 0.75
 
 
 def is_seen(job: Job, last_id: int | None) -> bool:
@@ -38,10 +41,14 @@ class JobStream:
         self._writer = writer
         self._watcher = watcher
         self._reader = reader
-        self._keep_alive_seconds = keep_alive_seconds
+        self._silence = keep_alive_seconds * random.uniform(SHORTEST_SILENCE, 1.0)
 
     async def run(self, job: Job, last_id: int | None) -> None:
         """`job`: as read after the watcher was registered. Ends after `job_complete` or when the watch ends."""
+        await self._tell(job, last_id)
+        await self._writer.close()
+
+    async def _tell(self, job: Job, last_id: int | None) -> None:
         if job.state in TERMINAL:
             await self._complete(as_change(job))
         elif last_id == job.seq:
@@ -53,7 +60,7 @@ class JobStream:
             await self._follow()
 
     async def _follow(self) -> None:
-        while not self._watcher.ended:
+        while True:
             if not await self._watcher.wait(self._until_keep_alive(), status_only=False):
                 await self._writer.write(sse.KEEP_ALIVE)
                 continue
@@ -62,27 +69,32 @@ class JobStream:
                     await self._complete(change)
                     return
                 await self._update(change)
+            # Not before: an end that came together with the shutdown is still sent.
+            if self._watcher.ended:
+                return
             await self._watcher.wait(PROGRESS_SECONDS, status_only=True)
 
     async def _update(self, change: JobChange) -> None:
         await self._writer.write(sse.encode("job_update", update_json(change), event_id=change.seq))
 
     async def _complete(self, change: JobChange) -> None:
-        job = await self._read_end()
-        if job is None and self._watcher.ended:
+        try:
+            block = await self._end_of(change)
+        except QueueUnavailable:
+            # The client comes back, to this server's successor.
             return
+        await self._writer.write(block)
+
+    async def _end_of(self, change: JobChange) -> bytes:
+        job = await self._read_end()
         if job is not None and job.status_seq == change.status_seq:
-            data = complete_json(as_change(job), job.result, job.error)
-            event_id = job.seq
-        else:
-            # Restarted or removed since: what it ended with is known, why is not any more.
-            gone = "the reason was overwritten by a restart" if change.state == "failed" else None
-            data = complete_json(change, None, gone)
-            event_id = change.seq
-        await self._writer.write(sse.encode("job_complete", data, event_id=event_id))
+            return self._watcher.ending.block(job, _encode_end)
+        # Restarted or removed since: what it ended with is known, why is not any more.
+        gone = "the reason was overwritten by a restart" if change.state == "failed" else None
+        return sse.encode("job_complete", complete_json(change, None, gone), event_id=change.seq)
 
     async def _read_end(self) -> Job | None:
-        """None when the job is gone, or when the watch ended before Redis could be asked."""
+        """None when the job is gone. Raises QueueUnavailable when the watch ends before Redis could be asked."""
         while True:
             try:
                 return await self._reader.get(self._job_id, result=True)
@@ -90,11 +102,15 @@ class JobStream:
                 return None
             except QueueUnavailable:
                 if self._watcher.ended:
-                    return None
+                    raise
             await asyncio.sleep(READ_AGAIN_SECONDS)
             if self._until_keep_alive() <= 0:
                 await self._writer.write(sse.KEEP_ALIVE)
 
     def _until_keep_alive(self) -> float:
         idle = asyncio.get_running_loop().time() - self._writer.written_at
-        return self._keep_alive_seconds - idle
+        return self._silence - idle
+
+
+def _encode_end(job: Job) -> bytes:
+    return sse.encode("job_complete", complete_json(as_change(job), job.result, job.error), event_id=job.seq)

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from jobqueue import Job, JobChange
 from jobqueue.states import TERMINAL, State
+
+
+class Ending:
+    """How a job has ended, encoded once for all who watch it: a large result must not lie here once for each."""
+
+    __slots__ = ("_block", "_of")
+
+    def __init__(self) -> None:
+        self._of: tuple[int, State] | None = None
+        self._block = b""
+
+    def block(self, job: Job, encode: Callable[[Job], bytes]) -> bytes:
+        if self._of != (job.seq, job.state):
+            self._block = encode(job)
+            self._of = (job.seq, job.state)
+        return self._block
 
 
 class Watcher:
@@ -14,9 +31,12 @@ class Watcher:
     Order of use: be registered at the hub, read the job, `begin` with it, then wait.
     """
 
-    __slots__ = ("_before", "_begun", "_news", "_seq", "_slot", "_state", "_status_news", "_status_seq", "ended")
+    __slots__ = (
+        "_before", "_begun", "_news", "_seq", "_slot", "_state", "_status_news", "_status_seq", "ended", "ending",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, ending: Ending | None = None) -> None:
+        self.ending = ending or Ending()
         self.ended = False
         self._begun = False
         self._seq = -1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -13,10 +15,13 @@ from document_examples import COMPLETE, JOB, UPDATE, assert_same_shape
 from fake_queue import AWAY, FakeQueue
 from test_poll import watched_by
 
-from jobqueue import Settings
+from jobqueue import JobChange, Settings
 from jobqueue.errors import QueueUnavailable
 from server import sse, stream
 from server.app_keys import HUB
+from server.watcher import Watcher
+
+Stalled = Callable[[str], Awaitable[socket.socket]]
 
 
 @pytest.fixture
@@ -24,6 +29,27 @@ async def brisk(start: Any, api_settings: Settings, fake: FakeQueue) -> Any:
     """Comments come quickly."""
     server = api_settings.server.model_copy(update={"keep_alive_seconds": 0.05})
     return await start(api_settings.model_copy(update={"server": server}), fake)
+
+
+@pytest.fixture
+async def stalled(api: Any) -> AsyncIterator[Stalled]:
+    """Opens a client that has asked for a stream and does not read."""
+    clients: list[socket.socket] = []
+
+    async def open_stalled(job_id: str) -> socket.socket:
+        client = socket.socket()
+        clients.append(client)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, ("127.0.0.1", api.port))
+        head = f"GET /api/v1/jobs/status/{job_id}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        await loop.sock_sendall(client, head.encode())
+        return client
+
+    yield open_stalled
+    for client in clients:
+        client.close()
 
 
 async def test_api_E1_headers(api: Any, fake: FakeQueue) -> None:
@@ -137,6 +163,28 @@ async def test_api_E7_comments(brisk: Any, fake: FakeQueue) -> None:
             assert comment.comments == ["keep-alive"] and not comment.fields
 
 
+async def test_sec_W8_idle_streams_do_not_write_at_the_same_moment(
+    api: Any, fake: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One event woke them all; how long each then keeps silent differs, and is never over the 15 s of E7."""
+    pauses: list[float] = []
+    wait = Watcher.wait
+
+    async def spy(watcher: Watcher, seconds: float, *, status_only: bool) -> bool:
+        if not status_only:
+            pauses.append(seconds)
+        return await wait(watcher, seconds, status_only=status_only)
+
+    monkeypatch.setattr(Watcher, "wait", spy)
+    fake.add(JOB)
+    async with AsyncExitStack() as stack:
+        for _ in range(40):
+            await (await stack.enter_async_context(api.stream(JOB))).event()
+    assert len(pauses) >= 40
+    assert all(10 < pause <= 15 for pause in pauses)
+    assert max(pauses) - min(pauses) > 1.5
+
+
 async def test_api_E8_retry_is_told_once(brisk: Any, fake: FakeQueue) -> None:
     fake.add(JOB)
     async with brisk.stream(JOB) as events:
@@ -215,19 +263,12 @@ async def test_api_E12_any_text_is_one_line(api: Any, fake: FakeQueue) -> None:
 
 
 async def test_api_E13_a_reader_that_does_not_read_is_dropped(
-    api: Any, fake: FakeQueue, monkeypatch: pytest.MonkeyPatch
+    api: Any, fake: FakeQueue, stalled: Stalled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "WRITE_SECONDS", 0.2)
     monkeypatch.setattr(stream, "PROGRESS_SECONDS", 0.0)
     fake.add(JOB, "running")
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.setblocking(False)
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(client, ("127.0.0.1", api.port))
-    await loop.sock_sendall(
-        client, f"GET /api/v1/jobs/status/{JOB}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    )
+    await stalled(JOB)
     await watched_by(api, 1)
     written = 0
     async with asyncio.timeout(20):
@@ -235,13 +276,129 @@ async def test_api_E13_a_reader_that_does_not_read_is_dropped(
             fake.progress(JOB, 0.5, "x" * 4096)
             written += 4096
             await asyncio.sleep(0.001)
-    client.close()
     assert written > 64 * 1024, "it had room at first"
 
     async def no_connection() -> bool:
         return not api.runner.server.connections
 
     await eventually(no_connection, "the connection is cut")
+
+
+async def test_api_E13_a_reader_that_resumes_finds_updates_merged_and_the_end(
+    api: Any, fake: FakeQueue, stalled: Stalled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "PROGRESS_SECONDS", 0.0)
+    fake.add(JOB, "running")
+    client = await stalled(JOB)
+    await watched_by(api, 1)
+    for n in range(1, 1000):
+        fake.progress(JOB, n / 1000, "x" * 4096)
+        await asyncio.sleep(0)
+    fake.change(JOB, "failed", error="x", progress=0.999)
+    loop = asyncio.get_running_loop()
+    received = b""
+    while not received.endswith(b"0\r\n\r\n"):
+        part = await asyncio.wait_for(loop.sock_recv(client, 1 << 20), 10)
+        assert part, "the server gave up"
+        received += part
+    assert received.count(b"event: job_update") < 200, "of 1000; the rest was merged"
+    assert received.count(b"event: job_complete") == 1
+    before_the_end = received.partition(b"event: job_complete")[0].rpartition(b"event: job_update")[2]
+    assert b'"status":"running","progress":0.999' in before_the_end
+
+
+async def test_api_E13_a_slow_reader_gets_the_whole_end(
+    api: Any, fake: FakeQueue, stalled: Stalled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it takes longer than the time after which a reader counts as dead; it reads on, so it is not dead."""
+    monkeypatch.setattr(sse, "WRITE_SECONDS", 0.3)
+    fake.add(JOB, "completed", progress=1.0, result="x" * 500_000)
+    client = await stalled(JOB)
+    loop = asyncio.get_running_loop()
+    started, received = loop.time(), b""
+    while not received.endswith(b"0\r\n\r\n"):
+        part = await asyncio.wait_for(loop.sock_recv(client, 32 * 1024), 10)
+        assert part, "the server gave up"
+        received += part
+        await asyncio.sleep(0.02)
+    assert loop.time() - started > 2 * sse.WRITE_SECONDS, "it was slow"
+    assert received.count(b"x") >= 500_000
+
+
+async def test_sec_W4_a_large_end_is_encoded_once_for_all(
+    api: Any, fake: FakeQueue, stalled: Stalled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+    complete_json = stream.complete_json
+
+    def spy(change: JobChange, result: Any, error: str | None) -> dict[str, Any]:
+        encoded.append(change.job_id)
+        return complete_json(change, result, error)
+
+    monkeypatch.setattr(stream, "complete_json", spy)
+    fake.add(JOB, "running")
+    clients = [await stalled(JOB) for _ in range(20)]
+    await watched_by(api, 20)
+    fake.change(JOB, "completed", progress=1.0, result="x" * 400_000)
+    async with api.stream(JOB) as late:
+        assert (await late.event()).data["result"] == "x" * 400_000
+    assert encoded == [JOB]
+    assert _unsent(api) < 20 * 3 * sse.PIECE_BYTES
+    for client in clients:
+        client.close()
+    await watched_by(api, 0)
+    await api.post(f"/api/v1/jobs/restart/{JOB}")
+
+
+def _unsent(api: Any) -> int:
+    transports = [connection.transport for connection in api.runner.server.connections]
+    return sum(transport.get_write_buffer_size() for transport in transports if transport is not None)
+
+
+async def test_api_E13_no_end_stays_in_a_buffer_for_a_dead_reader(
+    api: Any, fake: FakeQueue, stalled: Stalled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ends of all sizes around what the kernel takes: each is either wholly handed over or its reader is dropped."""
+    monkeypatch.setattr(sse, "WRITE_SECONDS", 0.3)
+    sizes = range(20_000, 400_000, 10_000)
+    for size in sizes:
+        fake.add(f"job-{size}", "completed", progress=1.0, result="x" * size)
+    for size in sizes:
+        await stalled(f"job-{size}")
+
+    async def all_served() -> bool:
+        return len(set(fake.result_reads)) == len(sizes) and not api.app[HUB].watchers
+
+    await eventually(all_served, "no stream is open any more")
+
+    async def all_sent() -> bool:
+        return _unsent(api) == 0
+
+    await eventually(all_sent, "nothing is left in buffers", 3)
+    left = len(api.runner.server.connections)
+    assert 0 < left < len(sizes), "some were dropped, some not"
+
+
+async def test_api_E5_an_end_that_comes_with_the_shutdown_is_sent(api: Any, fake: FakeQueue) -> None:
+    fake.add(JOB, "running")
+    async with api.stream(JOB) as events:
+        fake.progress(JOB, 0.5)
+        while (await events.event()).data["progress"] != 0.5:
+            pass
+        fake.change(JOB, "completed", progress=1.0, result=1)
+        api.app[HUB].end_watches()
+        assert [event.name for event in await events.rest()] == ["job_complete"]
+
+
+async def test_api_E5_the_end_of_a_job_that_is_gone_is_sent(api: Any, fake: FakeQueue) -> None:
+    fake.add(JOB, "running")
+    async with api.stream(JOB) as events:
+        await events.event()
+        fake.change(JOB, "completed", progress=1.0, result=1)
+        fake.remove(JOB)
+        api.app[HUB].end_watches()
+        (last,) = await events.rest()
+        assert (last.name, last.data["status"], last.data["result"]) == ("job_complete", "completed", None)
 
 
 async def test_api_E14_shutdown_ends_streams(api: Any, fake: FakeQueue) -> None:
