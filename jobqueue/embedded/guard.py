@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Final
 
+from jobqueue.embedded.disk import shortage
 from jobqueue.embedded.places import Places
 from jobqueue.embedded.server_log import LogReporter, explain_failure
 from jobqueue.embedded.supervision import read_status, supervise
@@ -31,7 +32,7 @@ class Guard:
         self._leaving = leaving
         self._reporter = LogReporter(places.server_log)
         self._seen = read_status(places)
-        self._silent_until = 0.0
+        self._silent_until: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="embedded-valkey-guard", daemon=True)
         self._thread.start()
 
@@ -47,18 +48,25 @@ class Guard:
             try:
                 supervise(self._places, self._command)
             except QueueUnavailable as error:
-                self._complain(str(error))
+                self._complain("watchdog", str(error))
             self._look_for_failed_starts()
+            self._look_at_the_disk()
             self.report()
 
     def _look_for_failed_starts(self) -> None:
         # Valkey may load for minutes before it meets the damage: then nobody waits in `ensure` any more.
         status = read_status(self._places)
         if status.failed_since(self._seen):
-            self._complain(explain_failure(self._places, self._command[0]))
+            self._complain("start", explain_failure(self._places, self._command[0]))
         self._seen = status
 
-    def _complain(self, text: str) -> None:
-        if time.monotonic() >= self._silent_until:
-            self._silent_until = time.monotonic() + SILENCE_SECONDS
-            log.error("%s", text)
+    def _look_at_the_disk(self) -> None:
+        words = shortage(self._places.data)
+        if words is not None:
+            self._complain("disk", words)
+
+    def _complain(self, about: str, text: str) -> None:
+        if time.monotonic() >= self._silent_until.get(about, 0.0):
+            self._silent_until[about] = time.monotonic() + SILENCE_SECONDS
+            for line in text.splitlines():
+                log.error("%s", line)

@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Final
 
+from jobqueue.embedded.disk import shortage
 from jobqueue.embedded.places import Places
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ def explain_failure(places: Places, binary: str) -> str:
     """Why Valkey does not answer, with the end of its log, and what a person can do."""
     lines = tail(places.server_log)
     text = f"The embedded Valkey in {places.data} does not answer."
+    if (words := shortage(places.data)) is not None:
+        text += f"\n{words}"
     # The watchdog may already have begun the next start: its first lines say nothing about the end of the one before.
     for start in _last_starts(lines, 2):
         damage = _DAMAGED.search("\n".join(start))

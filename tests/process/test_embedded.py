@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -58,6 +59,23 @@ child = os.fork()
 if child:
     print(child, flush=True)
 signal.pause()
+"""
+
+# Forks as many participants as each line says; each tells its own and Valkey's process id.
+NURSERY: Final = """
+import os, signal, sys
+from pathlib import Path
+from jobqueue.embedded import EmbeddedValkey
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    for _ in range(int(line)):
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            valkey = EmbeddedValkey(Path(sys.argv[1]))
+            valkey.ensure(30)
+            os.write(1, f"{os.getpid()} {valkey.pid()}\\n".encode())
+            signal.pause()
 """
 
 
@@ -124,9 +142,14 @@ class System:
         self._inside: list[EmbeddedValkey] = []
 
     def participant(self) -> Participant:
-        started = Participant(self.data)
-        self._participants.append(started)
-        return started.loaded()
+        (one,) = self.participants(1)
+        return one
+
+    def participants(self, count: int) -> list[Participant]:
+        """Started at the same moment."""
+        started = [Participant(self.data) for _ in range(count)]
+        self._participants += started
+        return [participant.loaded() for participant in started]
 
     def inside(self, **options: int) -> EmbeddedValkey:
         """A participant in this process."""
@@ -312,7 +335,7 @@ def test_ensure_starts_both_again(system: System) -> None:
 
 
 def test_eight_at_the_same_moment_start_one(system: System) -> None:
-    participants = [system.participant() for _ in range(8)]
+    participants = system.participants(8)
     for participant in participants:
         participant.ask()
     answers = {participant.answer() for participant in participants}
@@ -320,31 +343,84 @@ def test_eight_at_the_same_moment_start_one(system: System) -> None:
     assert system.servers() == list(answers)
 
 
-def test_rounds_of_kills_never_give_two_servers(system: System) -> None:
+@contextlib.contextmanager
+def most_servers(system: System) -> Iterator[Callable[[], int]]:
+    """How many were alive at once at most, looked at all the time."""
     most = 0
     enough = threading.Event()
 
     def count() -> None:
         nonlocal most
-        while not enough.wait(0.02):
+        while not enough.wait(0.05):
             most = max(most, len(system.servers()))
 
     counter = threading.Thread(target=count)
     counter.start()
+    try:
+        yield lambda: most
+    finally:
+        enough.set()
+        counter.join()
+
+
+def test_rounds_of_kills_never_give_two_servers(system: System) -> None:
     valkey = system.inside()
-    for number in range(12):
-        valkey.ensure()
-        wait_until(lambda: ping(system.places.socket) == "PONG", "Valkey answers")
-        with client(valkey) as connection:
-            assert connection.incr("rounds") == number + 1
-        victims = (["watchdog"], ["valkey", "watchdog"], ["watchdog", "valkey"])[number % 3]
-        for victim in victims:
-            pid = system.watchdog() if victim == "watchdog" else valkey.pid()
-            if pid:
-                os.kill(pid, signal.SIGKILL)
-    enough.set()
-    counter.join()
-    assert most == 1
+    with most_servers(system) as most:
+        for number in range(12):
+            valkey.ensure()
+            wait_until(lambda: ping(system.places.socket) == "PONG", "Valkey answers")
+            with client(valkey) as connection:
+                assert connection.incr("rounds") == number + 1
+            victims = (["watchdog"], ["valkey", "watchdog"], ["watchdog", "valkey"])[number % 3]
+            for victim in victims:
+                pid = system.watchdog() if victim == "watchdog" else valkey.pid()
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
+    assert most() == 1
+
+
+@contextlib.contextmanager
+def nursery(data: Path) -> Iterator[Callable[[], list[list[str]]]]:
+    """Each call starts two participants and answers their own and Valkey's process ids."""
+    command = [sys.executable, "-c", NURSERY, str(data)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, start_new_session=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    told, said = process.stdin, process.stdout
+
+    def start_two() -> list[list[str]]:
+        told.write("2\n")
+        return [said.readline().split() for _ in range(2)]
+
+    with process:
+        try:
+            yield start_two
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_sec_D8_two_starts_on_one_folder_and_killed_parents(system: System) -> None:
+    """Twenty times: two processes start at one moment, all parents of Valkey are killed, and the next two start."""
+    outside = EmbeddedValkey(system.data)
+    adopted, server = 0, "0"
+    with nursery(system.data) as start_two, most_servers(system) as most:
+        for number in range(20):
+            pair = start_two()
+            assert pair[0][1] == pair[1][1], "both use the same one"
+            adopted += server == pair[0][1]
+            server = pair[0][1]
+            wait_until(lambda: ping(system.places.socket) == "PONG", "Valkey answers")
+            with client(outside) as connection:
+                assert connection.incr("rounds") == number + 1
+            # The watchdog first, or it would stop Valkey in good order.
+            if number % 2:
+                system.kill_watchdog()
+            for pid, _ in pair:
+                os.kill(int(pid), signal.SIGKILL)
+    assert most() == 1
+    assert adopted, "a Valkey without parents was taken over"
 
 
 def test_joining_while_the_last_one_leaves(system: System) -> None:
