@@ -7,7 +7,7 @@ FILES  ?=
 CONFIG ?= config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run run-server run-worker test test-fast check fmt bench clean
+.PHONY: help install demo run run-server run-worker test test-fast check fmt bench soak clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[documents,test,dev]' 2>&1 | grep -v '^WARNING' || true
-	@$(BIN)/python -c 'import aiohttp, redis, pydantic, pypdfium2, pytest, ruff' && touch $@
+	@$(BIN)/python -c 'import aiohttp, redis, pydantic, pypdfium2, mammoth, pytest, playwright, ruff' && touch $@
 
 demo: $(READY) ## process the sample files, or FILES="a.pdf b.md", and watch it
 	@$(BIN)/python -m server.demo $(FILES)
@@ -35,6 +35,7 @@ run-worker: $(READY) ## one worker; start as many as you like
 	@while $(BIN)/python -m worker --config $(CONFIG); code=$$?; [ $$code -eq 70 ]; do echo "starting the worker again"; done; exit $$code
 
 test: $(READY) ## all tests
+	@sh tests/install_browser.sh
 	@$(BIN)/python -m pytest
 
 test-fast: $(READY) ## the inner loop: without process and slow tests
@@ -52,6 +53,9 @@ fmt: $(READY) ## format and sort imports
 
 bench: $(READY) ## our benchmark rows; BENCH_HARNESS=../shared/bench adds the peers
 	@$(BIN)/python tests/bench/run.py
+
+soak: $(READY) ## ten minutes of mixed load; fails when something leaks
+	@$(BIN)/python tests/bench/soak.py
 
 clean: ## remove the environment and all caches (not data/)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

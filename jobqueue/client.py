@@ -22,6 +22,7 @@ from jobqueue.maintenance import Maintenance
 from jobqueue.namespace import Namespace
 from jobqueue.presence import Presence
 from jobqueue.producer import Producer
+from jobqueue.server_version import check_server
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +70,12 @@ class JobQueue:
         return queue
 
     async def _configure(self) -> bool:
-        """Write what this process's configuration says about limits; False while Redis is away."""
+        """Write what this process's configuration says about limits, look at the server; False while Redis is away."""
         limits = self.settings.limits
         try:
             await self.presence.configure_limits(total=limits.total, per_user=limits.per_user)
+            for warning in await check_server(self._link):
+                log.warning(warning)
         except QueueError:
             return False
         return True

@@ -93,6 +93,8 @@ class RetentionSettings(_Section):
 class ServerSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    processes: int = Field(1, ge=1, le=64, description="that share the port")
+    allowed_hosts: tuple[str, ...] = Field((), description="host names of this server besides its address")
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_parameters_bytes: int = Field(256 * 1024, ge=64)
     body_timeout_seconds: float = Field(15.0, gt=0)
@@ -109,6 +111,11 @@ class WorkerSettings(_Section):
     pickle: Literal["plain", "trusted"] = "plain"
     allowed_functions: tuple[str, ...] = ()
     tick_seconds: float = Field(1.0, gt=0, description="between two looks for expired leases and due jobs")
+
+
+class LogSettings(_Section):
+    format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, elsewhere json")
+    level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class JobTypeSettings(_Section):
@@ -139,6 +146,7 @@ class Settings(_Section):
     retention: RetentionSettings = RetentionSettings()
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = WorkerSettings()
+    log: LogSettings = LogSettings()
     job_types: dict[Name, JobTypeSettings] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -239,7 +247,7 @@ def _place_of(name: str, job_types: Mapping[str, Any]) -> tuple[str, ...] | None
     return None
 
 
-_LISTS = {("worker", "queues"), ("worker", "allowed_functions")}
+_LISTS = {("worker", "queues"), ("worker", "allowed_functions"), ("server", "allowed_hosts")}
 
 
 def _parse(place: tuple[str, ...], text: str) -> Any:

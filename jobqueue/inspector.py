@@ -43,8 +43,14 @@ class Inspector:
 
     async def get_many(self, job_ids: Sequence[str]) -> list[Job | None]:
         """Jobs in the order of the ids, None for those that do not exist."""
-        call = self._namespace.link.call
-        now, *rows = await asyncio.gather(call("TIME"), *(self._read(job_id) for job_id in job_ids))
+        send, job_key = self._namespace.link.send, self._namespace.keys.job
+        reads = [send("HMGET", job_key(job_id), *_FIELDS) for job_id in job_ids]
+        replies: list[Any] = await asyncio.gather(send("TIME"), *reads, return_exceptions=True)
+        now, *rows = replies
+        for reply in replies:
+            # A key of another type under a job's name is not a job; every other failure concerns them all.
+            if isinstance(reply, BaseException) and (reply is now or not isinstance(reply, ReplyError)):
+                raise reply
         micros = int(now[0]) * 1_000_000 + int(now[1])
         return [self._readable(job_id, row, micros) for job_id, row in zip(job_ids, rows, strict=True)]
 
@@ -76,21 +82,15 @@ class Inspector:
             return JobPage(shown, found[limit - 1][1])
         return JobPage(shown, int(rest) if rest else None)
 
-    def _readable(self, job_id: str, row: list[bytes | None] | None, now: int) -> Job | None:
+    def _readable(self, job_id: str, row: list[bytes | None] | ReplyError, now: int) -> Job | None:
+        if isinstance(row, ReplyError) or row[0] is None:
+            return None
         try:
             return self._job(job_id, row, now)
         except (ValueError, KeyError) as error:
             # Somebody else wrote into the record: it must not hide the jobs that are read with it.
             log.error("the record of job %s is damaged: %s", job_id, error)
             return None
-
-    async def _read(self, job_id: str) -> list[bytes | None] | None:
-        try:
-            row = await self._namespace.link.call("HMGET", self._namespace.keys.job(job_id), *_FIELDS)
-        except ReplyError:
-            # A key of another type under a job's name is not a job.
-            return None
-        return row if row[0] is not None else None
 
     async def _result(self, job_id: str) -> Any:
         try:
@@ -110,9 +110,7 @@ class Inspector:
         except rq_format.DecodeError as error:
             return f"Unreadable result: {error}"
 
-    def _job(self, job_id: str, row: list[bytes | None] | None, now: int) -> Job | None:
-        if row is None:
-            return None
+    def _job(self, job_id: str, row: list[bytes | None], now: int) -> Job:
         f = {name: value.decode("utf-8", "replace") for name, value in zip(_FIELDS, row, strict=True) if value}
         core, run, mark = record.read_core(f), record.read_run(f), record.read_mark(f)
         state = record.state_of(f)

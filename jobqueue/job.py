@@ -51,7 +51,8 @@ class Enqueued:
     created: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, for the same reason.
+@dataclass(slots=True, kw_only=True)
 class Job:
     """What a reader sees of a job. `seq` grows with each visible change, `status_seq` is the seq of the last change of
     `state`. `attempt` is 1-based in the present run (0 before the first claim). `execution_seconds` excludes waiting.

@@ -41,6 +41,10 @@ class Link:
 
     async def call(self, *command: Argument) -> Any:
         """Send one command, wait for its reply. Raises ReplyError for an error reply, else as `translate` says."""
+        return await self.send(*command)
+
+    def send(self, *command: Argument) -> asyncio.Future[Any]:
+        """The reply to come, for those who send many at once: a task for each would cost more than the reading."""
         if self._closed:
             raise QueueUnavailable("the connection is closed")
         loop = asyncio.get_running_loop()
@@ -51,7 +55,7 @@ class Link:
             loop.call_soon(self._flush)
         if self._watch is None:
             self._watch = loop.call_later(self._timeout, self._check_deadline)
-        return await future
+        return future
 
     async def close(self) -> None:
         self._closed = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, TypeVar
@@ -99,11 +99,11 @@ class Producer:
 
     async def cancel_many(self, job_ids: Sequence[str]) -> list[Cancelled | JobNotFound | WrongState]:
         """Each by itself, all sent at once; answers in order. Raises QueueUnavailable when one had no answer."""
-        return await asyncio.gather(*(_kept(self.cancel(job_id)) for job_id in job_ids))
+        return await _each(self.cancel(job_id) for job_id in job_ids)
 
     async def restart_many(self, job_ids: Sequence[str]) -> list[JobNotFound | WrongState | None]:
         """As `cancel_many`; None = restarted."""
-        return await asyncio.gather(*(_kept(self.restart(job_id)) for job_id in job_ids))
+        return await _each(self.restart(job_id) for job_id in job_ids)
 
     async def restart(
         self, job_id: str, *, args: Sequence[Any] | None = None, function: str = JOB_TYPE_FUNCTION
@@ -116,12 +116,15 @@ class Producer:
         await self._namespace.run("restart", {"id": job_id, "has_data": int(args is not None), "data": data})
 
 
-async def _kept(change: Awaitable[T]) -> T | JobNotFound | WrongState:
-    """The refusal of one job as its answer, so that it does not stand in for those of the others."""
-    try:
-        return await change
-    except (JobNotFound, WrongState) as refusal:
-        return refusal
+async def _each(changes: Iterable[Awaitable[T]]) -> list[T | JobNotFound | WrongState]:
+    """The refusal of one job is its answer; any other failure is raised when all have ended."""
+    answers = await asyncio.gather(*changes, return_exceptions=True)
+    kept: list[T | JobNotFound | WrongState] = []
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, (JobNotFound, WrongState)):
+            raise answer
+        kept.append(answer)
+    return kept
 
 
 def _once_token(user_id: str, once: str) -> str:

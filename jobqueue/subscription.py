@@ -50,8 +50,9 @@ class Subscription:
     async def _read(self, wire: Wire, replies: asyncio.Queue[Any]) -> AsyncIterator[tuple[bytes, bytes | None]]:
         missing = len(self._channels)
         while True:
-            kind, channel, payload = await self._next(wire, replies)
-            _end_if_cancelled()
+            kind, channel, payload = _parse(
+                replies.get_nowait() if replies.qsize() else await self._next(wire, replies)
+            )
             if kind == b"message":
                 yield channel, payload
             elif kind == b"subscribe":
@@ -59,7 +60,7 @@ class Subscription:
                 if not missing:
                     yield channel, None
 
-    async def _next(self, wire: Wire, replies: asyncio.Queue[Any]) -> tuple[bytes, bytes, Any]:
+    async def _next(self, wire: Wire, replies: asyncio.Queue[Any]) -> Any:
         """A silent connection is asked for a sign of life once; a half-open one gives none."""
         try:
             reply = await _within(SILENCE_SECONDS, replies)
@@ -69,10 +70,15 @@ class Subscription:
                 reply = await _within(SILENCE_SECONDS, replies)
             except TimeoutError:
                 raise QueueUnavailable("the channel is silent") from None
-        if reply is None or isinstance(reply, ReplyError):
-            raise QueueUnavailable("the channel was lost")
-        kind, channel, *rest = reply
-        return kind, channel, rest[0] if rest else None
+        _end_if_cancelled()
+        return reply
+
+
+def _parse(reply: Any) -> tuple[bytes, bytes, Any]:
+    if reply is None or isinstance(reply, ReplyError):
+        raise QueueUnavailable("the channel was lost")
+    kind, channel, *rest = reply
+    return kind, channel, rest[0] if rest else None
 
 
 def _end_if_cancelled() -> None:

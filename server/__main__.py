@@ -1,46 +1,45 @@
-"""`python -m server [--config FILE] [--host H] [--port P]`: the HTTP server until SIGINT or SIGTERM."""
+"""`python -m server [--config FILE] [--host H] [--port P] [--processes N]`: the HTTP server until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
-import os
-import resource
-import signal
 import socket
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import http_parser
 from pydantic import ValidationError
 
-from jobqueue import JobQueue, Settings, load_settings
+from jobqueue import Settings, load_settings
 from jobqueue.config import ServerSettings
 from jobqueue.errors import ConfigurationError
-from server.app import create_app
-from server.runner import Runner
+from jobqueue.logs import configure
+from server.processes import Processes
 from server.security import is_loopback
+from server.serving import BACKLOG, raise_descriptor_limit, run_server, unique_name
 
 log = logging.getLogger("server")
 
 BAD_CONFIGURATION: Final = 78
-BACKLOG: Final = 1024
 
 
 def main() -> int:
     arguments = _parse()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    name = unique_name()
     try:
         settings = _settings(arguments)
+        configure(settings.log.format, settings.log.level, {"server": name})
         with _listener(settings.server, insecure=arguments.insecure) as listener:
-            _raise_descriptor_limit()
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(serve(settings, listener))
+            _check_parser(settings.server, listener)
+            raise_descriptor_limit()
+            announce = _announcer(settings.server.host, listener.getsockname())
+            if settings.server.processes > 1:
+                return asyncio.run(Processes(settings, listener).run(announce))
+            run_server(settings, listener, name, announce)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_CONFIGURATION
@@ -52,13 +51,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, help="default: config.toml in the working directory, if there is one")
     parser.add_argument("--host", help="default: server.host of the configuration")
     parser.add_argument("--port", help="default: server.port of the configuration; 0 = any free one")
+    parser.add_argument("--processes", help="default: server.processes of the configuration; all share the port")
     parser.add_argument("--insecure", action="store_true", help="listen on other addresses than loopback without a key")
     return parser.parse_args()
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     settings = load_settings(arguments.config)
-    given = {"host": arguments.host, "port": arguments.port}
+    given = {"host": arguments.host, "port": arguments.port, "processes": arguments.processes}
     changes = {name: value for name, value in given.items() if value is not None}
     try:
         server = ServerSettings.model_validate(settings.server.model_dump() | changes)
@@ -89,50 +89,25 @@ def _listener(server: ServerSettings, *, insecure: bool) -> socket.socket:
     return listener
 
 
-def _raise_descriptor_limit() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+def _check_parser(server: ServerSettings, listener: socket.socket) -> None:
+    """Without its C parser aiohttp reads requests in another way than the one that was proven against smuggling."""
+    if hasattr(http_parser, "HttpRequestParserC"):
+        return
+    if not is_loopback(str(listener.getsockname()[0])):
+        raise ConfigurationError(f"refusing to listen on {server.host}: aiohttp is installed without its C parser")
+    log.warning("aiohttp is installed without its C parser; only loopback addresses are served like that")
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
+def _announcer(host: str, address: tuple[Any, ...]) -> Callable[[], None]:
+    def announce() -> None:
+        sys.stdout.write(f"Listening on http://{f'[{host}]' if ':' in host else host}:{address[1]}\n")
+        sys.stdout.flush()
+        if is_loopback(str(address[0])):
+            log.warning("no key is configured: any user of this machine may act as any user")
+        else:
+            log.warning("no key is configured: everybody who can reach this address may act as any user")
 
-
-async def serve(settings: Settings, listener: socket.socket) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    address: tuple[Any, ...] = listener.getsockname()
-
-    async def open_queue() -> JobQueue:
-        return await JobQueue.open(settings, name=_unique_name())
-
-    runner = Runner(create_app(settings, open_queue, address=address[0]), settings)
-    try:
-        await runner.setup()
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
-        _announce(settings.server.host, address)
-        await stop.wait()
-    finally:
-        await runner.cleanup()
-
-
-def _unique_name() -> str:
-    return f"server-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-
-
-def _announce(host: str, address: tuple[Any, ...]) -> None:
-    sys.stdout.write(f"Listening on http://{f'[{host}]' if ':' in host else host}:{address[1]}\n")
-    sys.stdout.flush()
-    if is_loopback(str(address[0])):
-        log.warning("no key is configured: any user of this machine may act as any user")
-    else:
-        log.warning("no key is configured: everybody who can reach this address may act as any user")
+    return announce
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from server.job_reader import JobReader
 from server.middlewares import error_middleware
 from server.mutations import Mutations
 from server.routes import ROUTES
-from server.security import LOOPBACK_NAMES, add_headers, host_check, is_loopback, refuse_foreign_pages
+from server.security import add_headers, host_check, host_names, refuse_foreign_pages
 
 MOST_WATCHERS: Final = 20_000
 
@@ -28,8 +28,8 @@ OpenQueue = Callable[[], Awaitable[JobQueue]]
 def create_app(settings: Settings, open_queue: OpenQueue, *, address: str = "127.0.0.1") -> web.Application:
     """`address`: the one that the server listens on. `open_queue` is called when the application starts."""
     middlewares: list[Middleware] = [error_middleware, refuse_foreign_pages]
-    if is_loopback(address):
-        middlewares.insert(1, host_check(LOOPBACK_NAMES | {address, settings.server.host.lower()}))
+    if (names := host_names(settings.server, address)) is not None:
+        middlewares.insert(1, host_check(names))
     app = web.Application(middlewares=middlewares, client_max_size=settings.server.max_body_bytes)
     app[SETTINGS] = settings
     app[GAUGES] = Gauges()

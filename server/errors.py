@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 RETRY_AFTER: Final = {"Retry-After": "2"}
 SHOWN_CHARACTERS: Final = 64
+# A body can be wrong in a hundred thousand places; nobody needs more than the first of them.
+MOST_DETAILS: Final = 100
 
 # Where in the input, and what is wrong there.
 Problem = tuple[tuple[str | int, ...], str]
@@ -17,10 +19,14 @@ def shown(text: str) -> str:
     return "".join(character for character in text if character.isprintable())[:SHOWN_CHARACTERS]
 
 
+def _shown_loc(loc: Sequence[str | int]) -> list[str | int]:
+    return [shown(part) if isinstance(part, str) else part for part in loc]
+
+
 class ApiError(Exception):
     """`context`: further fields of the body. The message goes to the client as it is."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
 
     def __init__(
         self, message: str, *, context: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
@@ -58,6 +64,16 @@ class JobNotRestartableError(ApiError):
         super().__init__(f"Cannot restart job that is {current}", context=context)
 
 
+def cancel_refused(job_id: str, current: str) -> ApiError:
+    return JobAlreadyCompletedError("cancel", job_id, current)
+
+
+def restart_refused(job_id: str, current: str) -> ApiError:
+    if current == "completed":
+        return JobAlreadyCompletedError("restart", job_id, current)
+    return JobNotRestartableError(job_id, current)
+
+
 class JobNotFinishedError(ApiError):
     status = 409
 
@@ -69,11 +85,12 @@ class JobNotFinishedError(ApiError):
 class InvalidParameterError(ApiError):
     status = 400
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        details = [{"loc": list(loc), "msg": msg} for loc, msg in problems]
+    def __init__(self, problems: Sequence[Problem], *, context: Mapping[str, Any] | None = None) -> None:
+        details = [{"loc": _shown_loc(loc), "msg": msg} for loc, msg in problems[:MOST_DETAILS]]
         loc, msg = problems[0]
         name = shown(".".join(str(part) for part in loc))
-        super().__init__(f"Invalid value for {name}: {msg}" if name else msg, context={"details": details})
+        message = f"Invalid value for {name}: {msg}" if name else msg
+        super().__init__(message, context={"details": details, **(context or {})})
 
 
 class UnknownJobTypeError(ApiError):
@@ -93,10 +110,15 @@ class InvalidJsonError(ApiError):
 
 
 class IdempotencyConflictError(ApiError):
-    status = 409
+    """409 for a job's id, with `job_id`; 422 for an Idempotency-Key."""
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__("A job with this id but other content exists", context={"job_id": job_id})
+    def __init__(self, job_id: str | None = None) -> None:
+        if job_id is not None:
+            self.status = 409
+            super().__init__("A job with this id but other content exists", context={"job_id": job_id})
+        else:
+            self.status = 422
+            super().__init__("This Idempotency-Key was used for a submission with other content")
 
 
 class PayloadTooLargeError(ApiError):
@@ -141,8 +163,8 @@ class TooManyRequestsError(ApiError):
 class QueueUnavailableError(ApiError):
     status = 503
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, headers=RETRY_AFTER)
+    def __init__(self, message: str, *, context: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, context=context, headers=RETRY_AFTER)
 
 
 class InternalServerError(ApiError):

@@ -59,6 +59,8 @@ class JobReader:
         wanted, self._wanted, self._next = self._wanted, set(), None
         plain = [job_id for job_id, result in wanted if not result]
         full = [job_id for job_id, result in wanted if result]
+        if not full and len(plain) <= BATCH:
+            return await self._read_plain(plain)
         parts = await asyncio.gather(*map(self._read_plain, chunks(plain)), *map(self._read_full, full))
         return {key: job for part in parts for key, job in part.items()}
 

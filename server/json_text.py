@@ -52,10 +52,10 @@ def _readable(value: Any) -> Any:
     return str(value)
 
 
-def loads_object(text: bytes) -> dict[str, Any]:
+def loads_object(text: bytes, most_depth: int = MOST_DEPTH) -> dict[str, Any]:
     """Raises InvalidJsonError for anything that two readers could understand differently."""
     try:
-        _check_depth(orjson.loads(text))
+        _check_depth(orjson.loads(text), most_depth)
         value = json.loads(text, object_pairs_hook=_unique, parse_int=_bounded)
     except ValueError as error:
         raise InvalidJsonError(f"The body is not valid JSON: {_reason(error)}") from None
@@ -68,13 +68,13 @@ def _reason(error: ValueError) -> str:
     return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: Any, most_depth: int) -> None:
     level = [value]
-    for _ in range(MOST_DEPTH):
+    for _ in range(most_depth):
         level = [child for node in level for child in _children(node)]
         if not level:
             return
-    raise ValueError(f"nested deeper than {MOST_DEPTH} levels")
+    raise ValueError(f"nested deeper than {most_depth} levels")
 
 
 def _children(node: Any) -> list[Any]:

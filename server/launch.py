@@ -31,6 +31,7 @@ class Part:
         self._command = (sys.executable, "-m", module, *options)
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
         self._process: asyncio.subprocess.Process | None = None
+        self._relay: asyncio.Task[None] | None = None
         self.name = module
 
     async def start(self) -> str:
@@ -51,6 +52,8 @@ class Part:
             raise StartError(f"{self.name} did not start in {START_SECONDS:.0f} s") from None
         if not line:
             raise StartError(f"{self.name} exited with code {await self._process.wait()}")
+        await self._end_relay()
+        self._relay = asyncio.create_task(self._pass_on(self._process.stdout), name=f"output-of-{self.name}")
         return line.decode().strip()
 
     async def wait(self, restart_on: int | None = None) -> int:
@@ -64,6 +67,22 @@ class Part:
 
     async def stop(self) -> None:
         """SIGTERM, and after a while SIGKILL."""
+        await self._terminate()
+        await self._end_relay()
+
+    async def _pass_on(self, output: asyncio.StreamReader) -> None:
+        # A full pipe would hold up whoever prints next.
+        while chunk := await output.read(65536):
+            target = self._log or sys.stderr.buffer
+            target.write(chunk)
+            target.flush()
+
+    async def _end_relay(self) -> None:
+        if self._relay is not None:
+            self._relay.cancel()
+            await asyncio.gather(self._relay, return_exceptions=True)
+
+    async def _terminate(self) -> None:
         if self._process is None or self._process.returncode is not None:
             return
         self._process.send_signal(signal.SIGTERM)

@@ -9,7 +9,8 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from jobqueue.errors import DuplicateJob, JobNotFound, QueueFull, QueueStarting, QueueUnavailable
+from jobqueue.errors import DuplicateJob, JobNotFound, OnceConflict, QueueFull, QueueStarting, QueueUnavailable
+from jobqueue.logs import UNQUOTED
 from server import errors
 from server.errors import ApiError
 from server.responses import json_response
@@ -42,6 +43,8 @@ def explain(exception: Exception) -> ApiError | None:
             return errors.JobNotFoundError(exception.job_id)
         case DuplicateJob():
             return errors.IdempotencyConflictError(exception.job_id)
+        case OnceConflict():
+            return errors.IdempotencyConflictError()
         case QueueStarting():
             return errors.QueueUnavailableError("The queue is starting")
         case QueueUnavailable():
@@ -67,7 +70,8 @@ def _explain_http(exception: web.HTTPException) -> ApiError | None:
 
 def _unexpected(request: web.Request) -> ApiError:
     error = errors.InternalServerError(uuid.uuid4().hex[:12])
-    log.exception("%s %s failed, error_id=%s", request.method, _route(request), error.context["error_id"])
+    fields = {"method": request.method, "route": _route(request)}
+    log.exception("a request failed, error_id=%s", error.context["error_id"], extra={**UNQUOTED, **fields})
     return error
 
 

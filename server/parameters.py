@@ -26,7 +26,8 @@ async def check_parameters(settings: Settings, job_type: str, parameters: dict[s
         raise UnknownJobTypeError(job_type, sorted(settings.job_types))
     model = _validate(load_model(known.parameters), parameters, settings.server.max_parameters_bytes)
     check_inputs = getattr(model, "check_inputs", None)
-    if check_inputs is not None:
+    # A thread costs more than all the rest; most jobs that name no file need none.
+    if check_inputs is not None and getattr(model, "names_files", True):
         await _check_inputs(check_inputs, settings.storage.input_root)
     return model.model_dump(mode="json", exclude_unset=True)
 

@@ -13,7 +13,7 @@ from aiohttp.web_request import BaseRequest
 from jobqueue import Settings
 from server.errors import BadRequestError
 from server.responses import json_response
-from server.security import HEADERS
+from server.security import HEADERS, is_understood
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ class _Server(web.Server):
 
 class Runner(web.AppRunner):
     def __init__(self, app: web.Application, settings: Settings) -> None:
-        super().__init__(app, shutdown_timeout=settings.server.shutdown_seconds)
+        # aiohttp waits twice as long as told, for handlers to end and again after it has cut off their input.
+        super().__init__(app, shutdown_timeout=settings.server.shutdown_seconds / 2)
 
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
@@ -65,6 +66,8 @@ def _refusing(
     handle: Callable[[BaseRequest], Awaitable[web.StreamResponse]],
 ) -> Callable[[BaseRequest], Awaitable[web.StreamResponse]]:
     async def handle_or_refuse(request: BaseRequest) -> web.StreamResponse:
+        if not is_understood(request):
+            return _refusal()
         try:
             return await handle(request)
         except web.HTTPExpectationFailed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,6 +15,8 @@ from server.errors import InvalidParameterError
 from server.parameters import problems_of
 
 MOST_TIMEOUT_SECONDS: Final = 30 * 86400
+MOST_IN_BULK: Final = 1000
+USER_PATTERN: Final = r"^[A-Za-z0-9_.@-]{1,64}$"
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
@@ -33,10 +35,13 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+Body = TypeVar("Body", bound=_Body)
+
+
 class SubmitBody(_Body):
     job_type: str
     parameters: dict[str, Any] | None = None
-    user_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")] | None = None
+    user_id: Annotated[str, Field(pattern=USER_PATTERN)] | None = None
     priority: Priority | None = None
     scheduled_time: Annotated[str, AfterValidator(_known_time)] | None = None
     job_id: Annotated[str, AfterValidator(_lower_uuid)] | None = None
@@ -47,16 +52,25 @@ class RestartBody(_Body):
     parameters: dict[str, Any]
 
 
-def parse_submit(value: dict[str, Any]) -> SubmitBody:
-    try:
-        return SubmitBody.model_validate(value)
-    except ValidationError as error:
-        raise InvalidParameterError(problems_of(error)) from None
+class CancelBody(_Body):
+    """No fields: those that somebody sends are refused, not ignored."""
 
 
-def parse_restart(value: dict[str, Any]) -> RestartBody:
+class BulkSubmitBody(_Body):
+    # Each is looked at by itself.
+    jobs: Annotated[list[Any], Field(min_length=1, max_length=MOST_IN_BULK)]
+
+
+class JobIdsBody(_Body):
+    job_ids: Annotated[list[str], Field(min_length=1, max_length=MOST_IN_BULK)]
+
+
+def parse(model: type[Body], value: Any) -> Body:
+    """Raises InvalidParameterError."""
+    if not isinstance(value, dict):
+        raise InvalidParameterError([((), "must be a JSON object")])
     try:
-        return RestartBody.model_validate(value)
+        return model.model_validate(value)
     except ValidationError as error:
         raise InvalidParameterError(problems_of(error)) from None
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
+from aiohttp.web_request import BaseRequest
 
-from server.errors import BadRequestError, ForbiddenError, MisdirectedRequestError
+from jobqueue.config import ServerSettings
+from server.errors import ForbiddenError, MisdirectedRequestError
 
+_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,255})(:[0-9]{1,5})?")
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -32,15 +36,33 @@ def is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
+def is_understood(request: BaseRequest) -> bool:
+    """Whether no program between the client and here can have read this request in another way.
+
+    That is: one Host, a target that is a path on it (this server is nobody's proxy), no coding but chunked, HTTP/1.
+    """
+    return (
+        request.version in (HttpVersion10, HttpVersion11)
+        and request.method != "CONNECT"
+        and request.raw_path.startswith("/")
+        and len(request.headers.getall("Host", [])) == 1
+        and [value.lower() for value in request.headers.getall("Transfer-Encoding", [])] in ([], ["chunked"])
+    )
+
+
+def host_names(server: ServerSettings, address: str) -> frozenset[str] | None:
+    """None: any will do. On other than loopback addresses nobody but the operator knows the names of this machine."""
+    if not (server.allowed_hosts or is_loopback(address)):
+        return None
+    return LOOPBACK_NAMES | {name.lower() for name in (address, server.host, *server.allowed_hosts)}
+
+
 def host_check(names: frozenset[str]) -> Middleware:
     """A page of another site that rebinds its name to this address still sends its own name, and is refused."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        host = request.headers.get("Host")
-        if not host:
-            raise BadRequestError("The Host header is missing")
-        if _name(f"//{host}") not in names:
+        if _name(request.headers.get("Host", "")) not in names:
             raise MisdirectedRequestError("This server does not answer for that host name")
         return await handler(request)
 
@@ -62,8 +84,7 @@ def _same(origin: str, request: web.Request) -> bool:
     return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
 
 
-def _name(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").rstrip(".")
-    except ValueError:
-        return ""
+def _name(host: str) -> str:
+    """Without port, brackets and last dot; empty for what is no host."""
+    found = _HOST.fullmatch(host)
+    return found[1].strip("[]").rstrip(".").lower() if found else ""

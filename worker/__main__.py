@@ -14,13 +14,14 @@ from typing import Final
 from jobqueue.client import JobQueue
 from jobqueue.config import Settings, load_settings
 from jobqueue.errors import ConfigurationError
+from jobqueue.logs import configure
 from worker.worker import Worker, unique_name
 
 BAD_CONFIGURATION: Final = 78
 
 
-async def work(settings: Settings) -> int:
-    queue = await JobQueue.open(settings, name=unique_name())
+async def work(settings: Settings, name: str | None = None) -> int:
+    queue = await JobQueue.open(settings, name=name or unique_name())
     try:
         worker = Worker(queue, settings)
         sys.stdout.write(f"Worker {queue.name} takes jobs from {', '.join(settings.worker.queues)}\n")
@@ -47,21 +48,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--config", type=Path, help="default: config.toml in the working directory, if there is one")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     try:
         settings = load_settings(arguments.config)
-        return run(settings)
+        name = unique_name()
+        configure(settings.log.format, settings.log.level, {"worker": name})
+        return run(settings, name)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_CONFIGURATION
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, name: str) -> int:
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(work(settings))
-    return uvloop.run(work(settings))
+        return asyncio.run(work(settings, name))
+    return uvloop.run(work(settings, name))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -13,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from worker.child_log import configure_child
 from worker.child_protocol import (
     CANCEL,
     FAILED,
@@ -112,8 +112,7 @@ class _Job:
     def __init__(self, assignment: Assignment, progress: _ProgressSender) -> None:
         self._assignment = assignment
         facts = JobFacts(**assignment["facts"])
-        words = f"%(levelname)s %(name)s job_id={facts.job_id.replace('%', '%%')} %(message)s"
-        logging.basicConfig(level=logging.INFO, format=words, stream=sys.stderr)
+        configure_child(assignment["log_level"])
         self.progress = progress
         self._context = Context(facts, progress.put)
         self._cancel_task: Callable[[], None] = lambda: None

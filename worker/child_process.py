@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from worker.child_protocol import MOST_LINE_BYTES
 from worker.process_tree import kill_descendants, signal_descendants
@@ -47,12 +47,11 @@ class ChildProcess:
     def send(self, message: bytes) -> None:
         self._writer.write(message)
 
-    async def relay_errors(self) -> None:
-        """The child's stderr goes on to ours; its end is kept for the verdict."""
+    async def relay_errors(self, take: Callable[[bytes], None]) -> None:
+        """What the child prints; its end is kept for the verdict."""
         while chunk := await self._errors.read(65536):
             self._last_errors = (self._last_errors + chunk)[-MOST_DETAIL_BYTES:]
-            with contextlib.suppress(OSError):
-                sys.stderr.write(chunk.decode("utf-8", "replace"))
+            take(chunk)
 
     def freeze(self) -> None:
         if self._guard.returncode is None:
@@ -107,6 +106,8 @@ async def _start_guard(channel: int, errors: int) -> asyncio.subprocess.Process:
         sys.executable,
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
+        # Not the worker's own, which may be a pipe that nobody empties.
+        stdout=errors,
         stderr=errors,
         pass_fds=[channel],
         start_new_session=True,

@@ -39,6 +39,7 @@ class Assignment(TypedDict):
     parameters_model: str
     parameters: Any
     path: list[str]
+    log_level: int
 
 
 def encode(*message: Any) -> bytes:

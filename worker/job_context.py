@@ -90,15 +90,15 @@ class Context:
         self._put(self._newest)
 
 
-class _JobId(logging.Filter):
-    """Puts the job's id into each record."""
+class _JobFields(logging.Filter):
+    """Puts the job's fields into each record."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, facts: JobFacts) -> None:
         super().__init__()
-        self._job_id = job_id
+        self._fields = {"job_id": facts.job_id, "user_id": facts.user_id, "attempt": facts.attempt}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.job_id = self._job_id
+        vars(record).update(self._fields)
         return True
 
 
@@ -106,5 +106,5 @@ def _logger(facts: JobFacts) -> logging.Logger:
     # Not registered by its name: the logging module would never forget a job's.
     logger = logging.Logger(f"worker.jobs.{facts.job_type}")
     logger.parent = logging.getLogger("worker.jobs")
-    logger.addFilter(_JobId(facts.job_id))
+    logger.addFilter(_JobFields(facts))
     return logger

@@ -16,6 +16,8 @@ from typing import Any
 
 from jobqueue.config import JobTypeSettings, Settings
 from jobqueue.job import Claimed, Failed, Outcome, Progress
+from jobqueue.logs import job_fields
+from worker.child_log import ChildLog
 from worker.context import PermanentError
 from worker.job_context import Context, JobFacts
 from worker.loop_calls import GIVEN_UP, InlineCall, TaskCall
@@ -113,7 +115,7 @@ class JobRun(Stoppable):
             assignment = assignment_for(kind, self._facts(), self._parameters())
         except TypeError as error:
             raise PermanentError("InvalidParameters", str(error)) from None
-        process = ProcessJob(kind, assignment, self._open_notes().put)
+        process = ProcessJob(kind, assignment, self._open_notes().put, ChildLog(job_fields(self._job)))
         self._begin(process)
         return await process.wait()
 

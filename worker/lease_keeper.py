@@ -21,6 +21,7 @@ from jobqueue.consumer import Ended
 from jobqueue.errors import QueueError, QueueFull
 from jobqueue.job import Failed, Released
 from jobqueue.leases import CANCELLED, LOST, MOST_LEASES, Holding, LeaseRenewer
+from jobqueue.logs import job_fields
 from worker.slots import Held, Slots
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ class LeaseKeeper:
         now = time.monotonic()
         for token, held in all_held.items():
             if not held.frozen and now - held.renewed_at > self._trust and token in self._slots.held:
-                log.error("job %s is frozen: its lease could not be renewed", held.job.job_id)
+                log.error("a job is frozen: its lease could not be renewed", extra=job_fields(held.job))
                 held.frozen = True
                 self._loop.call_soon_threadsafe(held.run.freeze)
 
@@ -134,7 +135,10 @@ class LeaseKeeper:
         stuck = [held for held in all_held.values() if now > min(held.hard_limit, held.lost_at + LOST_GRACE_SECONDS)]
         if not stuck:
             return
-        log.critical("job %s does not end; this worker gives its other jobs back and exits", stuck[0].job.job_id)
+        for held in stuck:
+            log.critical(
+                "a job does not end; this worker gives its other jobs back and exits", extra=job_fields(held.job)
+            )
         late = Failed("JobTimeout: did not end long after its time limit, and took its worker with it")
         ended = self._slots.ended + self._slots.stuck
         ended += [Ended(held.job, late if held in stuck else Released()) for held in all_held.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from jobqueue.config import JobTypeSettings
 from jobqueue.job import Completed, Failed, Outcome
+from worker.child_log import ChildLog
 from worker.child_process import ChildProcess, started_child
 from worker.child_protocol import (
     ASSIGNMENT,
@@ -41,8 +43,9 @@ _SIGNAL_NAMES: Final = {number.value: number.name for number in signal.Signals}
 class ProcessJob:
     killable: Final = True
 
-    def __init__(self, kind: JobTypeSettings, assignment: bytes, put: Callable[[Note], None]) -> None:
+    def __init__(self, kind: JobTypeSettings, assignment: bytes, put: Callable[[Note], None], log: ChildLog) -> None:
         self._kind = kind
+        self._log = log
         self._assignment = assignment
         self._put = put
         self._child: ChildProcess | None = None
@@ -102,12 +105,13 @@ class ProcessJob:
         try:
             async with asyncio.TaskGroup() as group:
                 messages = group.create_task(self._listen(child), name=f"messages-of-{child.pid}")
-                errors = group.create_task(child.relay_errors(), name=f"errors-of-{child.pid}")
+                errors = group.create_task(child.relay_errors(self._log.feed), name=f"errors-of-{child.pid}")
                 await child.ended()
                 await asyncio.wait({messages, errors}, timeout=DRAIN_SECONDS)
                 messages.cancel()
                 errors.cancel()
         finally:
+            self._log.end()
             self._stop_watching()
 
     async def _listen(self, child: ChildProcess) -> None:
@@ -174,6 +178,11 @@ def _ending(status: int | None) -> str:
 def assignment_for(kind: JobTypeSettings, facts: JobFacts, parameters: Any) -> bytes:
     """Raises TypeError when the parameters are not JSON-able, as those of a pickled call may be."""
     assignment = Assignment(
-        facts=facts, function=kind.function, parameters_model=kind.parameters, parameters=parameters, path=sys.path
+        facts=facts,
+        function=kind.function,
+        parameters_model=kind.parameters,
+        parameters=parameters,
+        path=sys.path,
+        log_level=logging.getLogger("worker.jobs").getEffectiveLevel(),
     )
     return encode(ASSIGNMENT, assignment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +11,11 @@ from typing import Final
 
 from jobqueue.config import Settings
 from jobqueue.consumer import Ended
-from jobqueue.job import Claimed, Outcome, Progress, Stopped
+from jobqueue.job import Claimed, Failed, Outcome, Progress, Stopped
+from jobqueue.logs import job_fields
 from worker.job_runner import JobRun
+
+log = logging.getLogger(__name__)
 
 # A job that outlives its time limit and its grace by this much is not extended any more.
 HARD_LIMIT_MARGIN: Final = 10.0
@@ -82,6 +86,10 @@ class Slots:
                 del self.held[token]
                 if outcome is not None:
                     self.ended.append(Ended(job, outcome))
+                if isinstance(outcome, Failed):
+                    # Only the error's name: what follows may quote parameters.
+                    name = outcome.error.partition(":")[0].partition(" ")[0]
+                    log.warning("a job failed", extra={**job_fields(job), "job_type": job.job_type, "error": name})
             self.on_ended()
 
     def _note(self, token: str, job: Claimed, note: Progress) -> None:

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from jobqueue.config import Settings
 from jobqueue.job import Claimed, Failed, Outcome, Released, Stopped
+from jobqueue.logs import job_fields
 from worker.job_context import Context
 from worker.process_job import ProcessJob
 from worker.wording import fault
@@ -120,5 +121,5 @@ class Stoppable:
             return
         if not execution.killable:
             self._stuck = True
-            log.critical("job %s ignores its cancellation and cannot be stopped", self._job.job_id)
+            log.critical("a job ignores its cancellation and cannot be stopped", extra=job_fields(self._job))
         execution.force()

@@ -1,4 +1,4 @@
-"""What handlers take from a request's path."""
+"""What handlers take from a request's path and headers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,36 @@ from typing import Final
 
 from aiohttp import web
 
-from server.errors import JobNotFoundError
+from server.errors import InvalidParameterError, JobNotFoundError
+
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
 # RQ's own rule; anything else never reaches a key.
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_VISIBLE: Final = re.compile(r"[!-~]{1,255}")
+
+
+def is_job_id(text: str) -> bool:
+    return _JOB_ID.fullmatch(text) is not None
 
 
 def job_id_of(request: web.Request) -> str:
     job_id = request.match_info["job_id"]
-    if not _JOB_ID.fullmatch(job_id):
+    if not is_job_id(job_id):
         raise JobNotFoundError(job_id)
     return job_id
+
+
+def idempotency_key_of(request: web.Request) -> str | None:
+    keys = request.headers.getall(IDEMPOTENCY_KEY, [])
+    if not keys:
+        return None
+    if len(keys) > 1 or not _VISIBLE.fullmatch(keys[0]):
+        raise InvalidParameterError([((IDEMPOTENCY_KEY,), "must be 1 to 255 visible ASCII characters, given once")])
+    return keys[0]
+
+
+def refuse_idempotency_key(request: web.Request) -> None:
+    if IDEMPOTENCY_KEY in request.headers:
+        advice = "is for single submissions; here give each job a job_id of its own, then repeating is safe"
+        raise InvalidParameterError([((IDEMPOTENCY_KEY,), advice)])

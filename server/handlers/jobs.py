@@ -8,22 +8,20 @@ from aiohttp import web
 
 from jobqueue.errors import WrongState
 from jobqueue.states import TERMINAL
-from server import schemas
+from server import errors, schemas
 from server.app_keys import MUTATIONS, QUEUE, READER, SETTINGS
 from server.bodies import read_object, read_optional_object
-from server.errors import JobAlreadyCompletedError, JobNotFinishedError, JobNotRestartableError
-from server.handlers.arguments import job_id_of
+from server.handlers.arguments import idempotency_key_of, job_id_of
 from server.parameters import check_parameters
 from server.responses import json_response
+from server.submission import check
 
 
 async def submit(request: web.Request) -> web.Response:
-    app = request.app
-    body = schemas.parse_submit(await read_object(request))
-    parameters = await check_parameters(app[SETTINGS], body.job_type, body.parameters or {})
-    job = schemas.new_job(app[SETTINGS], body, parameters)
-    enqueued = await app[MUTATIONS].run(app[QUEUE].producer.enqueue(job), name=f"submit-{job.job_id}")
-    location = {"Location": f"/api/v1/jobs/status/{job.job_id}"}
+    app, once = request.app, idempotency_key_of(request)
+    job = await check(app[SETTINGS], await read_object(request))
+    enqueued = await app[MUTATIONS].run(app[QUEUE].producer.enqueue(job, once=once), name=f"submit-{job.job_id}")
+    location = {"Location": f"/api/v1/jobs/status/{enqueued.job_id}"}
     return json_response(schemas.submitted_json(enqueued), status=202, headers=location)
 
 
@@ -34,16 +32,17 @@ async def status(request: web.Request) -> web.Response:
 async def result(request: web.Request) -> web.Response:
     job = await request.app[READER].get(job_id_of(request), result=True)
     if job.state not in TERMINAL:
-        raise JobNotFinishedError(job.job_id, job.state)
+        raise errors.JobNotFinishedError(job.job_id, job.state)
     return json_response(schemas.result_json(job))
 
 
 async def cancel(request: web.Request) -> web.Response:
     app, job_id = request.app, job_id_of(request)
+    schemas.parse(schemas.CancelBody, await read_optional_object(request) or {})
     try:
         cancelled = await app[MUTATIONS].run(app[QUEUE].producer.cancel(job_id), name=f"cancel-{job_id}")
     except WrongState as error:
-        raise JobAlreadyCompletedError("cancel", job_id, error.current) from None
+        raise errors.cancel_refused(job_id, error.current) from None
     return json_response(schemas.cancelled_json(cancelled))
 
 
@@ -53,9 +52,7 @@ async def restart(request: web.Request) -> web.Response:
     try:
         await app[MUTATIONS].run(app[QUEUE].producer.restart(job_id, args=arguments), name=f"restart-{job_id}")
     except WrongState as error:
-        if error.current == "completed":
-            raise JobAlreadyCompletedError("restart", job_id, error.current) from None
-        raise JobNotRestartableError(job_id, error.current) from None
+        raise errors.restart_refused(job_id, error.current) from None
     return json_response(schemas.restarted_json(job_id))
 
 
@@ -64,7 +61,7 @@ async def _fresh_arguments(request: web.Request, job_id: str) -> list[Any] | Non
     value = await read_optional_object(request)
     if not value:
         return None
-    body = schemas.parse_restart(value)
+    body = schemas.parse(schemas.RestartBody, value)
     job = await request.app[READER].get(job_id)
     parameters = await check_parameters(request.app[SETTINGS], job.job_type, body.parameters)
     return schemas.call_arguments(job.job_type, parameters)

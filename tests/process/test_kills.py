@@ -44,7 +44,7 @@ def read_events(url: str, last_id: str | None = None) -> Iterator[dict[str, Any]
                 yield {**event, "data": json.loads(value)}
 
 
-def test_a_killed_worker_costs_one_rerun_within_the_lease(system: System) -> None:
+def test_api_J3_J5_L4_a_killed_worker_costs_one_rerun_within_the_lease(system: System) -> None:
     system.server()
     first = system.worker()
     job_id = system.submit(seconds=3)
@@ -61,7 +61,7 @@ def test_a_killed_worker_costs_one_rerun_within_the_lease(system: System) -> Non
     assert_sound(system)
 
 
-def test_a_worker_that_is_killed_thrice_fails_its_job(system: System) -> None:
+def test_api_J3_J5_a_worker_that_is_killed_thrice_fails_its_job(system: System) -> None:
     system.server()
     job_id = system.submit(seconds=60)
     for count in (1, 2, 3):
@@ -96,7 +96,7 @@ def test_a_stream_goes_on_after_its_server_was_killed(system: System) -> None:
         assert answer.status == 204
 
 
-def test_valkey_killed_under_load_loses_nothing_acknowledged(system: System) -> None:
+def test_api_B7_valkey_killed_under_load_loses_nothing_acknowledged(system: System) -> None:
     system.server()
     worker = system.worker()
     accepted: list[str] = []
@@ -125,7 +125,7 @@ def test_valkey_killed_under_load_loses_nothing_acknowledged(system: System) -> 
     assert_sound(system)
 
 
-def test_all_three_killed_at_once(system: System) -> None:
+def test_api_J5_all_three_killed_at_once(system: System) -> None:
     server, worker = system.server(), system.worker()
     ids = [system.submit(seconds=1.5) for _ in range(6)]
     wait_for(lambda: len(system.traces("start")) >= 3, "three run")
@@ -141,7 +141,7 @@ def test_all_three_killed_at_once(system: System) -> None:
     assert_sound(system)
 
 
-def test_a_frozen_worker_wakes_up_without_rights(system: System) -> None:
+def test_api_L3_a_frozen_worker_wakes_up_without_rights(system: System) -> None:
     system.server()
     first = system.worker()
     job_id = system.submit(seconds=1)
@@ -160,7 +160,7 @@ def test_a_frozen_worker_wakes_up_without_rights(system: System) -> None:
     assert_sound(system)
 
 
-def test_a_job_that_blocks_the_loop_keeps_its_lease(system: System) -> None:
+def test_api_J2_a_job_that_blocks_the_loop_keeps_its_lease(system: System) -> None:
     system.server()
     system.worker()
     job_id = system.submit(seconds=LEASE * 3, block=True)
@@ -170,7 +170,7 @@ def test_a_job_that_blocks_the_loop_keeps_its_lease(system: System) -> None:
 
 
 @pytest.mark.parametrize("job_type", ["child", "loop"])
-def test_cancel_stops_a_running_job(system: System, job_type: str) -> None:
+def test_api_G2_cancel_stops_a_running_job(system: System, job_type: str) -> None:
     system.server()
     system.worker()
     job_id = system.submit(job_type, seconds=60)
@@ -185,7 +185,7 @@ def test_cancel_stops_a_running_job(system: System, job_type: str) -> None:
     assert_sound(system)
 
 
-def test_a_child_that_ignores_cancellation_is_killed(system: System) -> None:
+def test_api_G2_a_child_that_ignores_cancellation_is_killed(system: System) -> None:
     system.server()
     system.worker()
     job_id = system.submit("child", seconds=60, stubborn=True, block=True)
@@ -256,7 +256,7 @@ def _try_submit(system: System) -> str | None:
         return None
 
 
-def test_scheduled_jobs_survive_everything(system: System) -> None:
+def test_api_B6_scheduled_jobs_survive_everything(system: System) -> None:
     server = system.server()
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 6))
     body = {"job_type": "loop", "scheduled_time": when, "parameters": {"trace": str(system.trace_file)}}

@@ -25,7 +25,7 @@ def most_at_once(spans: list[tuple[float, float]]) -> int:
     return most
 
 
-def test_three_workers_under_load_stay_within_ten_and_three(system: System) -> None:
+def test_api_F2_F11_M1_three_workers_under_load_stay_within_ten_and_three(system: System) -> None:
     system.server()
     for _ in range(3):
         system.worker()

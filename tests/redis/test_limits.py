@@ -22,7 +22,7 @@ def lane_of(queue: JobQueue, number: int = 0) -> Lane:
     return Lane(queue.namespace, "test", number, ("default",), LEASE_US)
 
 
-async def test_three_workers_under_load_never_exceed_the_limits(queue: JobQueue, valkey: ValkeyServer) -> None:
+async def test_api_M1_three_workers_under_load_never_exceed_the_limits(queue: JobQueue, valkey: ValkeyServer) -> None:
     await queue.register_worker()
     users = [f"user{n}" for n in range(6)]
     await queue.producer.enqueue_many([new_job(random.choice(users)) for _ in range(600)])
@@ -71,7 +71,7 @@ async def test_limits_of_one_drain(queue: JobQueue) -> None:
     assert (await queue.inspector.stats()).counts["failed"] == 30
 
 
-async def test_a_user_with_100_000_waiting_delays_another_by_three_starts(
+async def test_api_M3_M4_a_user_with_100_000_waiting_delays_another_by_three_starts(
     queue: JobQueue, valkey: ValkeyServer
 ) -> None:
     await queue.register_worker()
@@ -91,7 +91,7 @@ async def test_a_user_with_100_000_waiting_delays_another_by_three_starts(
     valkey.client.flushall()
 
 
-async def test_fifo_within_a_user_and_bands_of_priority(queue: JobQueue) -> None:
+async def test_api_M3_fifo_within_a_user_and_bands_of_priority(queue: JobQueue) -> None:
     await queue.register_worker()
     await queue.presence.set_limits(total=1, per_user=1)
     first = new_job("ann")
@@ -110,7 +110,7 @@ async def test_fifo_within_a_user_and_bands_of_priority(queue: JobQueue) -> None
     await lane.advance(ended, 0)
 
 
-async def test_a_raised_limit_is_filled_by_the_tick(queue: JobQueue) -> None:
+async def test_api_M6_a_raised_limit_is_filled_by_the_tick(queue: JobQueue) -> None:
     await queue.register_worker()
     await queue.producer.enqueue_many([new_job("ann") for _ in range(8)])
     lane = lane_of(queue)

@@ -109,7 +109,7 @@ async def insist(call: Callable[[], Awaitable[Any]]) -> Any:
     raise AssertionError("never answered")
 
 
-async def test_enqueue_asked_again_makes_one_job(queue: JobQueue, proxy: Proxy) -> None:
+async def test_api_B7_enqueue_asked_again_makes_one_job(queue: JobQueue, proxy: Proxy) -> None:
     await queue.producer.enqueue(new_job())
     job = new_job()
     proxy.lose()

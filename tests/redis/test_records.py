@@ -165,7 +165,7 @@ def test_results_come_out_as_they_went_in(value: object) -> None:
 
 
 @given(st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1)), st.sampled_from(["naive", "Z", "+02:00", "short"]))
-def test_times_in_all_forms_parse(moment: datetime, form: str) -> None:
+def test_api_I3_times_in_all_forms_parse(moment: datetime, form: str) -> None:
     text = moment.isoformat(timespec="seconds" if form == "short" else "microseconds")
     suffix = {"naive": "", "Z": "Z", "+02:00": "+02:00", "short": "Z"}[form]
     offset = 7200 if form == "+02:00" else 0

@@ -19,7 +19,10 @@ from yarl import URL
 # At the end: `conftest` must stay the name of the one above.
 sys.path.append(str(Path(__file__).parent))
 
+from conftest import ValkeyServer, settings_for
 from fake_queue import FakeQueue
+from working_hand import JOB_TYPES as REAL_JOB_TYPES
+from working_hand import WorkingHand
 
 from jobqueue import JobQueue, Settings, load_settings
 from server.app import create_app
@@ -179,3 +182,21 @@ async def no_task_is_left() -> AsyncIterator[None]:
     yield
     left = [task for task in asyncio.all_tasks() - before if not task.done()]
     assert not left
+
+
+@pytest.fixture
+def settings(valkey: ValkeyServer, tmp_path: Path) -> Settings:
+    (tmp_path / "config.toml").write_text(REAL_JOB_TYPES)
+    return settings_for(valkey.url, tmp_path)
+
+
+@pytest.fixture
+async def real(start: Any, settings: Settings) -> Any:
+    return await start(settings, await JobQueue.open(settings, name="server-one"))
+
+
+@pytest.fixture
+async def worker(queue: JobQueue) -> AsyncIterator[WorkingHand]:
+    await queue.register_worker()
+    yield WorkingHand(queue)
+    await queue.presence.remove_worker()

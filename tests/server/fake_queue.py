@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 from jobqueue import Cancelled, Enqueued, Job, JobChange, NewJob, Stats, TickReport, WorkerInfo
-from jobqueue.errors import DuplicateJob, JobNotFound, QueueUnavailable, WrongState
+from jobqueue.errors import DuplicateJob, JobNotFound, OnceConflict, QueueUnavailable, WrongState
+from jobqueue.job import JobPage
 from jobqueue.states import RESTARTABLE, TERMINAL, State
 
 CREATED = 1_762_961_400_000_000  # 2025-11-12T15:30:00Z
@@ -57,6 +58,9 @@ class FakeQueue:
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         self.new: dict[str, NewJob] = {}
+        self.once: dict[tuple[str, str], NewJob] = {}
+        self.pages: list[dict[str, Any]] = []
+        self.bulks: list[tuple[str, ...]] = []
         self.restarted: dict[str, Sequence[Any] | None] = {}
         self.n = 0
         self.down: Exception | None = None
@@ -66,14 +70,17 @@ class FakeQueue:
         self.after_read: Callable[[], Awaitable[None]] | None = None
         self.before_change: Callable[[], Awaitable[None]] | None = None
         self.ticks: list[TickReport] = []
-        self.tick_count = self.checks = self.beats = 0
+        self.tick_count = self.checks = self.beats = self.cleanups = 0
         self.beat: dict[str, Any] = {}
         self.workers: tuple[WorkerInfo, ...] = ()
         self.last_cleanup: int | None = None
         self.log: list[str] = []
         self.closed = False
         self.events = FakeEvents()
-        self.producer = self.inspector = self.maintenance = self.presence = self
+        self.producer = self.inspector = self.maintenance = self.presence = self.cleanup = self
+
+    async def run_if_due(self) -> None:
+        self.cleanups += 1
 
     async def close(self) -> None:
         self.closed = True
@@ -128,10 +135,26 @@ class FakeQueue:
 
     # the library's interface
 
-    async def enqueue(self, job: NewJob) -> Enqueued:
+    async def enqueue(self, job: NewJob, *, once: str | None = None) -> Enqueued:
         if self.before_change is not None:
             await self.before_change()
         self._check()
+        first = self.once.setdefault((job.user_id, once), job) if once is not None else job
+        if replace(first, job_id=job.job_id) != job:
+            raise OnceConflict("used before")
+        return self._enqueue(first)
+
+    async def enqueue_many(self, jobs: Sequence[NewJob]) -> list[Enqueued | DuplicateJob]:
+        self.bulks.append(tuple(job.job_id for job in jobs))
+        answers: list[Enqueued | DuplicateJob] = []
+        for job in jobs:
+            try:
+                answers.append(await self.enqueue(job))
+            except DuplicateJob as error:
+                answers.append(error)
+        return answers
+
+    def _enqueue(self, job: NewJob) -> Enqueued:
         known = self.new.get(job.job_id)
         if known is not None:
             if known != job:
@@ -161,6 +184,49 @@ class FakeQueue:
             raise WrongState(job.state)
         self.restarted[job_id] = args
         self.change(job_id, "pending", progress=0.0, error=None, started_at=None, restarts=job.restarts + 1)
+
+    async def cancel_many(self, job_ids: Sequence[str]) -> list[Cancelled | JobNotFound | WrongState]:
+        self.bulks.append(tuple(job_ids))
+        answers: list[Cancelled | JobNotFound | WrongState] = []
+        for job_id in job_ids:
+            try:
+                answers.append(await self.cancel(job_id))
+            except (JobNotFound, WrongState) as error:
+                answers.append(error)
+        return answers
+
+    async def restart_many(self, job_ids: Sequence[str]) -> list[JobNotFound | WrongState | None]:
+        self.bulks.append(tuple(job_ids))
+        answers: list[JobNotFound | WrongState | None] = []
+        for job_id in job_ids:
+            try:
+                answers.append(await self.restart(job_id))
+            except (JobNotFound, WrongState) as error:
+                answers.append(error)
+        return answers
+
+    async def page(
+        self,
+        *,
+        states: Collection[State] = (),
+        job_type: str | None = None,
+        user_id: str | None = None,
+        limit: int = 50,
+        cursor: int | None = None,
+    ) -> JobPage:
+        """The cursor is the time of creation of the last job shown."""
+        self.pages.append({"states": set(states), "job_type": job_type, "user_id": user_id, "limit": limit})
+        self._check()
+        newest = sorted(self.jobs.values(), key=lambda job: job.created_at, reverse=True)
+        found = [
+            job
+            for job in newest
+            if (not states or job.state in states)
+            and job_type in (None, job.job_type)
+            and user_id in (None, job.user_id)
+            and (cursor is None or job.created_at < cursor)
+        ]
+        return JobPage(tuple(found[:limit]), found[limit - 1].created_at if len(found) > limit else None)
 
     def _known(self, job_id: str) -> Job:
         if job_id not in self.jobs:

@@ -115,6 +115,13 @@ async def test_all_mistakes_are_told_at_once(api: Any) -> None:
     assert {tuple(detail["loc"]) for detail in body["details"]} == {("job_type",), ("priority",), ("timeout_seconds",)}
 
 
+async def test_a_body_with_endless_mistakes_gets_a_short_answer(api: Any) -> None:
+    body = {"job_type": "extraction", **{f"{n:04}" + "x" * 200: 1 for n in range(1000)}}
+    status, answer = await api.post("/api/v1/jobs/submit", body)
+    assert status == 400 and len(answer["details"]) == 100
+    assert max(len(detail["loc"][0]) for detail in answer["details"]) == 64
+
+
 async def test_api_B3_unknown_type_lists_the_known(api: Any, api_settings: Settings) -> None:
     status, body = await api.post("/api/v1/jobs/submit", {"job_type": "<b>cooking\n"})
     assert (status, body["error"]) == (400, "UnknownJobTypeError")
@@ -149,6 +156,14 @@ async def test_api_C1_status_has_the_documents_shape(api: Any, fake: FakeQueue) 
     assert {key: body[key] for key in STATUS} == STATUS
 
 
+@pytest.mark.parametrize("state", sorted(STATES))
+async def test_api_C1_every_field_is_there_in_every_state(api: Any, fake: FakeQueue, state: Any) -> None:
+    fake.add(JOB, state)
+    body = (await api.get(f"/api/v1/jobs/status/{JOB}"))[1]
+    assert set(STATUS) <= set(body) and set(STATUS["metrics"]) <= set(body["metrics"])
+    assert body["status"] == state
+
+
 async def test_api_C4_terminal_fields(api: Any, fake: FakeQueue) -> None:
     fake.add("f", "failed", error="it broke", progress=0.5)
     fake.add("c", "completed", progress=1.0)
@@ -170,7 +185,7 @@ async def test_api_G1_cancel(api: Any, fake: FakeQueue, state: Any) -> None:
 
 
 @pytest.mark.parametrize("state", ["completed", "failed"])
-async def test_api_G6_cancel_of_an_ended_job(api: Any, fake: FakeQueue, state: Any) -> None:
+async def test_api_A3_G6_cancel_of_an_ended_job(api: Any, fake: FakeQueue, state: Any) -> None:
     fake.add(JOB, state)
     message = f"Cannot cancel job that is already {state}"
     expected = {**ALREADY_COMPLETED, "message": message, "current_status": state}
@@ -265,5 +280,5 @@ async def test_api_C9_status_is_quick(api: Any, fake: FakeQueue) -> None:
     assert (time.perf_counter() - started) / 50 < 0.05
 
 
-def test_the_documents_status_words_are_ours() -> None:
+def test_api_C2_the_documents_status_words_are_ours() -> None:
     assert set(FROM_RQ.values()) == STATES

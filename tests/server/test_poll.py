@@ -13,6 +13,7 @@ from document_examples import JOB, STATUS, assert_same_shape
 from fake_queue import AWAY, FakeQueue
 
 from server.app_keys import HUB
+from server.polling import parse_wish
 
 PATH = f"/api/v1/jobs/status/{JOB}/poll"
 
@@ -96,6 +97,11 @@ async def test_api_D6_bad_timeouts(api: Any, fake: FakeQueue, text: str, query: 
 async def test_api_D6_good_timeouts(api: Any, fake: FakeQueue, text: str) -> None:
     fake.add(JOB)
     assert (await api.get(f"{PATH}?timeout={text}"))[0] == 200
+
+
+@pytest.mark.parametrize(("query", "seconds"), [({}, 30.0), ({"timeout": "300"}, 300.0), ({"timeout": "0.25"}, 0.25)])
+def test_api_D6_how_long_a_poll_waits(query: dict[str, str], seconds: float) -> None:
+    assert parse_wish(query).seconds == seconds
 
 
 async def test_bad_wake_on(api: Any, fake: FakeQueue) -> None:

@@ -16,66 +16,10 @@ import pytest
 from conftest import ValkeyServer, eventually, settings_for
 from document_examples import COMPLETE, STATS, STATUS, UPDATE, assert_same_shape
 from test_poll import watched_by
+from working_hand import JOB_TYPES, SUBMIT, WorkingHand, get, submit
 
-from jobqueue import Claimed, Completed, Consumer, Ended, Failed, JobQueue, Lane, Progress, Settings
+from jobqueue import Completed, Failed, JobQueue, Settings
 from server.app_keys import HUB, QUEUE
-
-SUBMIT = "/api/v1/jobs/submit"
-LEASE_US = 60_000_000
-JOB_TYPES = """
-[job_types.extraction]
-function = "worker.jobs.extraction:run"
-parameters = "fake_parameters:Strict"
-"""
-
-
-class WorkingHand:
-    """A worker without a loop: each step is one call."""
-
-    def __init__(self, queue: JobQueue) -> None:
-        self._lane = Lane(queue.namespace, queue.name, 0, ["default"], LEASE_US)
-        self._consumer = Consumer(queue.namespace, queue.name)
-        self.queue = queue
-
-    async def claim(self) -> Claimed:
-        (job,) = (await self._lane.advance([], 1)).jobs
-        return job
-
-    async def progress(self, job: Claimed, fraction: float, step: str) -> None:
-        assert await self._consumer.progress([(job, Progress(job.token, fraction, step, 1, 2))]) == [True]
-
-    async def finish(self, job: Claimed, outcome: Any) -> None:
-        assert await self._consumer.finish([Ended(job, outcome)]) == ["ok"]
-
-
-@pytest.fixture
-def settings(valkey: ValkeyServer, tmp_path: Path) -> Settings:
-    (tmp_path / "config.toml").write_text(JOB_TYPES)
-    return settings_for(valkey.url, tmp_path)
-
-
-@pytest.fixture
-async def real(start: Any, settings: Settings) -> Any:
-    return await start(settings, await JobQueue.open(settings, name="server-one"))
-
-
-@pytest.fixture
-async def worker(queue: JobQueue) -> AsyncIterator[WorkingHand]:
-    await queue.register_worker()
-    yield WorkingHand(queue)
-    await queue.presence.remove_worker()
-
-
-async def submit(api: Any, **body: Any) -> str:
-    status, answer = await api.post(SUBMIT, {"job_type": "extraction", **body})
-    assert status == 202
-    return str(answer["job_id"])
-
-
-async def get(api: Any, job_id: str) -> dict[str, Any]:
-    status, body = await api.get(f"/api/v1/jobs/status/{job_id}")
-    assert status == 200
-    return dict(body)
 
 
 @asynccontextmanager

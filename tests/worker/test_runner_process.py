@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,15 +66,20 @@ async def test_an_id_that_is_no_folder_name_reaches_no_folder(tmp_path: Path) ->
     assert not (tmp_path / "escaped").exists()
 
 
-async def test_what_a_job_prints_and_logs_reaches_the_workers_own_outputs(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+async def test_what_a_job_prints_and_logs_are_lines_of_the_workers_log_with_the_jobs_fields(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    caplog.set_level(logging.INFO)
     assert await outcome_of(of_type(), settings_with(tmp_path, "prints")) == Completed()
     assert await outcome_of(of_type(), settings_with(tmp_path, "context_facts"))
-    out, err = capfd.readouterr()
-    assert out == "words on stdout\n"
-    assert "words on stderr\n" in err
-    assert f"job_id={of_type().job_id} a word from the job" in err
+    lines = [record for record in caplog.records if record.name.startswith("worker.jobs")]
+    assert {"words on stdout", "words on stderr"} < {record.message for record in lines}
+    assert any("a word from the job" in record.message for record in lines)
+    job = of_type()
+    for record in lines:
+        fields = vars(record)
+        assert (fields["job_id"], fields["user_id"], fields["attempt"]) == (job.job_id, job.user_id, job.attempt)
+    assert capfd.readouterr().out == ""
 
 
 async def test_bad_parameters_fail_for_good_and_every_mistake_is_named(tmp_path: Path) -> None:
@@ -171,7 +177,7 @@ async def test_a_child_that_dies_is_told_from_one_that_answers(
 
 
 @pytest.mark.parametrize("function", ["allocates", "allocates_in_grandchild"])
-async def test_memory_is_that_of_the_whole_tree_and_has_a_limit(tmp_path: Path, function: str) -> None:
+async def test_api_O3_memory_is_that_of_the_whole_tree_and_has_a_limit(tmp_path: Path, function: str) -> None:
     outcome = await failed(tmp_path, function, memory_limit_mb=120)
     words = outcome.error.split()
     assert words[:2] == ["MemoryLimitExceeded:", "used"]

@@ -199,6 +199,11 @@ class Parameters(BaseModel):
             heading_levels=self.heading_levels,
         )
 
+    @property
+    def names_files(self) -> bool:
+        """Whether `check_inputs` has anything to look at on disk."""
+        return any(document.path is not None for document in self.documents)
+
     def check_inputs(self, input_root: Path) -> list[tuple[tuple[str | int, ...], str]]:
         """What is wrong with the input files at this moment, as (place in the parameters, message)."""
         problems: list[tuple[tuple[str | int, ...], str]] = []
