@@ -75,7 +75,7 @@ class JobQueue:
         try:
             await self.presence.configure_limits(total=limits.total, per_user=limits.per_user)
             for warning in await check_server(self._link):
-                log.warning(warning)
+                log.warning("%s", warning)
         except QueueError:
             return False
         return True

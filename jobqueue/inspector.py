@@ -89,7 +89,7 @@ class Inspector:
             return self._job(job_id, row, now)
         except (ValueError, KeyError) as error:
             # Somebody else wrote into the record: it must not hide the jobs that are read with it.
-            log.error("the record of job %s is damaged: %s", job_id, error)
+            log.error("the record of a job is damaged: %s", error, extra={"job_id": job_id})
             return None
 
     async def _result(self, job_id: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from jobqueue.job import DEFAULT_USER, Priority
@@ -51,6 +52,8 @@ class Mark(NamedTuple):
     status_seq: int
 
 
+# It never changes, and who asks for a job asks again.
+@lru_cache(maxsize=4096)
 def parse_core(text: str) -> Core:
     user, limiter, queue, job_type, created, ttl, failure_ttl, attempts, lost, timeout, priority, _ = text.split(
         CORE_SEPARATOR

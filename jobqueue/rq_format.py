@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -143,6 +144,8 @@ def encode_error(text: str) -> str:
     return base64.b64encode(zlib.compress(text.encode("utf-8", "replace"))).decode()
 
 
+# Who asks for a job asks again: its times are the same then.
+@lru_cache(maxsize=4096)
 def parse_time(text: bytes | None) -> int | None:
     """RQ's datetime text (with or without fraction, `Z`, an offset or nothing = UTC) -> unix microseconds."""
     if not text:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from jobqueue import JobQueue, Settings
 from server.app_keys import GAUGES, HUB, MUTATIONS, QUEUE, READER, SETTINGS
@@ -18,7 +17,7 @@ from server.job_reader import JobReader
 from server.middlewares import error_middleware
 from server.mutations import Mutations
 from server.routes import ROUTES
-from server.security import add_headers, host_check, host_names, refuse_foreign_pages
+from server.security import add_headers, guard, host_names
 
 MOST_WATCHERS: Final = 20_000
 
@@ -27,9 +26,7 @@ OpenQueue = Callable[[], Awaitable[JobQueue]]
 
 def create_app(settings: Settings, open_queue: OpenQueue, *, address: str = "127.0.0.1") -> web.Application:
     """`address`: the one that the server listens on. `open_queue` is called when the application starts."""
-    middlewares: list[Middleware] = [error_middleware, refuse_foreign_pages]
-    if (names := host_names(settings.server, address)) is not None:
-        middlewares.insert(1, host_check(names))
+    middlewares = [error_middleware, guard(host_names(settings.server, address))]
     app = web.Application(middlewares=middlewares, client_max_size=settings.server.max_body_bytes)
     app[SETTINGS] = settings
     app[GAUGES] = Gauges()

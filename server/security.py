@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -45,8 +46,8 @@ def is_understood(request: BaseRequest) -> bool:
         request.version in (HttpVersion10, HttpVersion11)
         and request.method != "CONNECT"
         and request.raw_path.startswith("/")
-        and len(request.headers.getall("Host", [])) == 1
-        and [value.lower() for value in request.headers.getall("Transfer-Encoding", [])] in ([], ["chunked"])
+        and len(request.headers.getall("Host", ())) == 1
+        and [value.lower() for value in request.headers.getall("Transfer-Encoding", ())] in ([], ["chunked"])
     )
 
 
@@ -57,33 +58,33 @@ def host_names(server: ServerSettings, address: str) -> frozenset[str] | None:
     return LOOPBACK_NAMES | {name.lower() for name in (address, server.host, *server.allowed_hosts)}
 
 
-def host_check(names: frozenset[str]) -> Middleware:
-    """A page of another site that rebinds its name to this address still sends its own name, and is refused."""
+def guard(names: frozenset[str] | None) -> Middleware:
+    """Refuses what a page of another site sends. `names`: those of this server, None = any."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if _name(request.headers.get("Host", "")) not in names:
+        # A page that rebinds its own name to this address still sends that name.
+        if names is not None and _name(request.headers.get("Host", "")) not in names:
             raise MisdirectedRequestError("This server does not answer for that host name")
+        if request.method not in SAFE_METHODS and _is_foreign(request):
+            raise ForbiddenError("Requests from pages of other sites are refused")
         return await handler(request)
 
     return check
 
 
-@web.middleware
-async def refuse_foreign_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+def _is_foreign(request: web.Request) -> bool:
     """Browsers tell which page a request comes from; other programs send neither header."""
-    if request.method not in SAFE_METHODS:
-        site = request.headers.get("Sec-Fetch-Site", "none")
-        origin = request.headers.get("Origin")
-        if site not in ("none", "same-origin") or (origin is not None and not _same(origin, request)):
-            raise ForbiddenError("Requests from pages of other sites are refused")
-    return await handler(request)
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    origin = request.headers.get("Origin")
+    return site not in ("none", "same-origin") or (origin is not None and not _same(origin, request))
 
 
 def _same(origin: str, request: web.Request) -> bool:
     return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
 
 
+@lru_cache(maxsize=256)
 def _name(host: str) -> str:
     """Without port, brackets and last dot; empty for what is no host."""
     found = _HOST.fullmatch(host)

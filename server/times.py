@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -16,6 +17,7 @@ _FORM: Final = re.compile(
 _LATEST: Final = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
+@lru_cache(maxsize=4096)
 def to_text(micros: int | None) -> str | None:
     """`YYYY-MM-DDTHH:MM:SSZ`."""
     return None if micros is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(micros // 1_000_000))

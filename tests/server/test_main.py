@@ -35,9 +35,14 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
 
 
 @contextmanager
-def server(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def server(folder: Path, *arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     process = subprocess.Popen(
-        command(folder, "--port", "0", *arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(folder, "--port", "0", *arguments),
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         assert process.stdout is not None
@@ -110,3 +115,36 @@ def test_descriptor_limit_is_raised(tmp_path: Path) -> None:
         limits = Path(f"/proc/{process.pid}/limits").read_text("ascii")
         soft, hard = re.search(r"Max open files +(\S+) +(\S+)", limits).groups()  # type: ignore[union-attr]
         assert soft == hard
+
+
+def test_sec_A18_without_the_c_parser_only_loopback_is_served(tmp_path: Path) -> None:
+    plain = {"AIOHTTP_NO_EXTENSIONS": "1"}
+    refused(run(tmp_path, "--host", "0.0.0.0", "--port", "0", "--insecure", **plain), "C parser")
+    with server(tmp_path, **plain) as (process, url):
+        assert json.load(urllib.request.urlopen(f"{url}/health/live")) == {"status": "ok"}
+        process.terminate()
+        assert "C parser" in process.communicate(timeout=10)[1]
+    with server(tmp_path) as (process, _):
+        process.terminate()
+        assert "C parser" not in process.communicate(timeout=10)[1]
+
+
+def test_sec_A8_allowed_hosts_are_configured(tmp_path: Path) -> None:
+    with server(tmp_path, "--host", "0.0.0.0", "--insecure", JOBQUEUE_SERVER_ALLOWED_HOSTS="jobs.example.org") as (
+        _,
+        url,
+    ):
+        address = f"http://127.0.0.1:{url.rpartition(':')[2]}/health/live"
+        for host, status in (("jobs.example.org", 200), ("evil.example", 421)):
+            request = urllib.request.Request(address, headers={"Host": host})
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    assert answer.status == status
+            except urllib.error.HTTPError as error:
+                with error:
+                    assert error.code == status
+
+
+@pytest.mark.parametrize("number", ["0", "x", "65"])
+def test_a_bad_number_of_processes(tmp_path: Path, number: str) -> None:
+    refused(run(tmp_path, "--processes", number), "--processes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from typing import Any
 
@@ -162,3 +163,21 @@ async def test_sec_A8_a_foreign_host_is_in_no_answer(start: Any, api_settings: S
     for path in ("/api/v1/jobs/status", "/health/live", "/x"):
         _, body, response = await api.call("GET", path, headers={"Host": "evil.example"})
         assert response.status == 421 and "evil" not in str(body) + str(response.headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": ""},
+        {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        {"Content-Type": "application/json", "Content-Encoding": "identity, br"},
+    ],
+)
+async def test_sec_A12_only_plain_json_is_read(api: Any, fake: FakeQueue, headers: dict[str, str]) -> None:
+    body = (
+        gzip.compress(b'{"job_type": "extraction"}') if "Content-Encoding" in headers else b'{"job_type": "extraction"}'
+    )
+    status, answer, _ = await api.call("POST", SUBMIT, data=body, headers=headers)
+    assert (status, answer["error"]) == (415, "UnsupportedMediaTypeError") and not fake.new
