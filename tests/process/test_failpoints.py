@@ -180,7 +180,7 @@ def test_killed_at(system: System, role: str, script: str) -> None:
         with ThreadPoolExecutor(1) as users:
             lived = users.submit(life.live)
             if (role, script) in AT_THE_END:
-                wait_for(lambda: len(system.traces("start")) > len(system.traces("end")), "a job runs")
+                wait_until_it_works(system, role, victim)
                 victim.send_signal(signal.SIGTERM)
             if (role, script) in WITH_A_STUBBORN_JOB:
                 life.cancel_a_stubborn_job()
@@ -192,6 +192,13 @@ def test_killed_at(system: System, role: str, script: str) -> None:
         system.kill(follower, signal.SIGTERM)
     assert_nothing_is_left(system)
     life.assert_runs(most=1 if role == "server" else 2)
+
+
+def wait_until_it_works(system: System, role: str, process: subprocess.Popen[str]) -> None:
+    if role == "server":
+        assert process.stdout is not None and process.stdout.readline()
+    else:
+        wait_for(lambda: any(run.pid == process.pid for run in system.traces("start")), "it runs a job")
 
 
 def assert_nothing_is_left(system: System) -> None:
