@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from jobqueue.keys import is_job_id
 from jobqueue.namespace import Namespace
 
 log = logging.getLogger(__name__)
 
 BATCH: Final = 200
 OWNER_FILE: Final = ".namespace"
-_JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 class JobFolders:
@@ -61,7 +60,7 @@ class JobFolders:
         return [
             entry.name
             for entry in self._folder.iterdir()
-            if _JOB_ID.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink()
+            if is_job_id(entry.name) and entry.is_dir() and not entry.is_symlink()
         ]
 
     async def _without_record(self, job_ids: Sequence[str]) -> list[str]:

@@ -12,6 +12,12 @@ from dataclasses import dataclass
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
+
+def is_job_id(text: str) -> bool:
+    """RQ's own rule; anything else never becomes a part of a key."""
+    return _JOB_ID.fullmatch(text) is not None
+
+
 STATES = ("pending", "scheduled", "running", "completed", "failed", "cancelled")
 
 
@@ -173,7 +179,7 @@ class Keys:
             if key.startswith(start) and key.endswith(end) and len(key) > len(start) + len(end):
                 name = key[len(start) : len(key) - len(end)]
                 # RQ keeps other keys below a job's, and no other text may be a job's id.
-                return None if kind == "job" and not _JOB_ID.fullmatch(name) else (kind, name)
+                return None if kind == "job" and not is_job_id(name) else (kind, name)
         return None
 
     def _kinds(self) -> Iterator[tuple[str, str, str]]:

@@ -18,12 +18,11 @@ local ended_before = tonumber(ARGV[4])
 -- include: outcome
 -- include: places
 
-local TERMINAL = { completed = true, failed = true, cancelled = true }
 local oldest = ended_before > 0 and iso(ended_before)
 local counts = { removed = 0, repaired = 0, damaged = 0 }
 
 local function is_over(id, f)
-  if not (oldest and TERMINAL[f.state] and f.x_digest and f.ended_at and f.ended_at < oldest) then return false end
+  if not (oldest and ENDED[f.state] and f.x_digest and f.ended_at and f.ended_at < oldest) then return false end
   return not (f.stopping and call('ZSCORE', STOPPING, id .. ':' .. f.stopping))
 end
 

@@ -15,5 +15,5 @@ local cold = known[3] or ''
 if now < held_until and held_until - now <= hold then return { '', '', '' } end
 if cold == '' and last <= now and now - last < interval then return { '', '', '' } end
 local id = known[4] or server .. '-' .. int(now)
-call('HSET', META, 'cleanup_until', int(now + hold), 'cleanup_server', server, 'namespace_id', id)
+call('HSET', META, 'cleanup_until', int(now + hold), 'namespace_id', id)
 return { tostring(call('HINCRBY', META, 'cleanup_term', 1)), cold, id }

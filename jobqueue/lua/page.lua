@@ -36,7 +36,7 @@ end
 
 -- Every state has its own index; the newest of their heads is next.
 local function of_all()
-  if #states == 0 then states = { 'pending', 'scheduled', 'running', 'completed', 'failed', 'cancelled' } end
+  if #states == 0 then states = STATES end
   local lists, heads, ids = {}, {}, {}
   for n, state in ipairs(states) do lists[n], heads[n] = newest(state_key(state)), 1 end
   while #ids < 2 * most do

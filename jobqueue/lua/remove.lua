@@ -11,7 +11,7 @@ local prefix = ARGV[1]
 local function remove(id, seen)
   local f = job(id)
   if not f or f.seq ~= seen then return 0 end
-  if f.state ~= 'completed' and f.state ~= 'failed' and f.state ~= 'cancelled' then return 0 end
+  if not ENDED[f.state] then return 0 end
   if f.stopping and call('ZSCORE', STOPPING, id .. ':' .. f.stopping) then return 0 end
   delete_job(id, f.user, f.queue)
   return 1

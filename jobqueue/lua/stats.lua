@@ -30,7 +30,7 @@ local function servers_rss()
 end
 
 local counts = {}
-for i, state in ipairs({ 'pending', 'scheduled', 'running', 'completed', 'failed', 'cancelled' }) do
+for i, state in ipairs(STATES) do
   counts[i] = call('ZCARD', state_key(state))
 end
 local memory = string.match(call('INFO', 'memory'), 'used_memory:(%d+)') or '0'

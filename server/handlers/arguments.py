@@ -7,17 +7,12 @@ from typing import Final
 
 from aiohttp import web
 
+from jobqueue.keys import is_job_id
 from server.errors import InvalidParameterError, JobNotFoundError
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
-# RQ's own rule; anything else never reaches a key.
-_JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _VISIBLE: Final = re.compile(r"[!-~]{1,255}")
-
-
-def is_job_id(text: str) -> bool:
-    return _JOB_ID.fullmatch(text) is not None
 
 
 def job_id_of(request: web.Request) -> str:

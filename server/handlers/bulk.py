@@ -9,11 +9,12 @@ from aiohttp import web
 
 from jobqueue import Cancelled, Enqueued, NewJob
 from jobqueue.errors import DuplicateJob, JobNotFound, QueueFull, QueueUnavailable, WrongState
+from jobqueue.keys import is_job_id
 from server import errors, schemas
 from server.app_keys import MUTATIONS, QUEUE, SETTINGS
 from server.bodies import read_object
 from server.errors import ApiError
-from server.handlers.arguments import is_job_id, refuse_idempotency_key
+from server.handlers.arguments import refuse_idempotency_key
 from server.json_text import MOST_DEPTH
 from server.responses import json_response
 from server.submission import check_all

@@ -5,6 +5,8 @@ local META = X .. 'meta'
 local LEASES = X .. 'leases'
 local STOPPING = X .. 'stopping'
 
+local STATES = { 'pending', 'scheduled', 'running', 'completed', 'failed', 'cancelled' }
+
 local call = redis.call
 
 local function job_key(id) return P .. ':job:' .. id end

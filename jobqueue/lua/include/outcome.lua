@@ -20,7 +20,7 @@ local function delete_job(id, user, queue)
   for _, registry in ipairs({ 'finished', 'failed', 'canceled', 'scheduled', 'deferred' }) do
     call('ZREM', P .. ':' .. registry .. ':' .. queue, id)
   end
-  for _, state in ipairs({ 'pending', 'scheduled', 'running', 'completed', 'failed', 'cancelled' }) do
+  for _, state in ipairs(STATES) do
     call('ZREM', state_key(state), id)
   end
   call('ZREM', X .. 'user:' .. user, id)

@@ -15,7 +15,7 @@ end
 
 local function in_index(id, f)
   local wrong = there(X .. 'user:' .. f.user, id, true, f.created)
-  for _, state in ipairs({ 'pending', 'scheduled', 'running', 'completed', 'failed', 'cancelled' }) do
+  for _, state in ipairs(STATES) do
     wrong = wrong + there(state_key(state), id, state == f.state, f.created)
   end
   return wrong
@@ -44,7 +44,7 @@ end
 -- Only what has ended expires.
 local function expires(id, f)
   local left = call('TTL', job_key(id))
-  local ended = f.state == 'completed' or f.state == 'failed' or f.state == 'cancelled'
+  local ended = ENDED[f.state]
   if not ended and left >= 0 then return call('PERSIST', job_key(id)) end
   if not ended or left >= 0 or retention(f) < 0 then return 0 end
   expire(id, retention(f))

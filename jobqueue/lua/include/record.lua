@@ -18,6 +18,8 @@ local STATE = {
   stopped = 'cancelled',
 }
 
+local ENDED = { completed = true, failed = true, cancelled = true }
+
 local function limiter_of(user, packed)
   if packed == '+' then return 'user:' .. user end
   return packed ~= '' and packed or nil
