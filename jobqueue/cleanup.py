@@ -27,12 +27,15 @@ KEYS: Final = 500
 # Without a sign of life of the server that cleans up, another may begin after so long; two at once would do no harm.
 LONGEST_HOLD_US: Final = 10_000_000
 SHORTEST_HOLD_US: Final = 2_000_000
+# Every process beats each five seconds; within this time those that lived through an outage of Redis are heard again.
+COLD_START_PATIENCE_US: Final = 15_000_000
 
 
 @dataclass(slots=True)
 class CleanupReport:
     """What one cycle did. `cold_removed`: jobs that a cold start removed; `entries_dropped`: index entries of jobs that
-    are gone; `repaired`, `damaged`: records (expected: none); `folders_removed`: of jobs that are gone.
+    are gone, and keys that lay beside their records; `repaired`, `damaged`: records (expected: none);
+    `folders_removed`: of jobs that are gone.
     """
 
     cold_removed: int = 0
@@ -55,7 +58,12 @@ class Cleanup:
 
     async def run_if_due(self) -> CleanupReport | None:
         """None: it is not time yet, or another server does it. Raises QueueError; the next call begins again."""
-        begin: dict[str, Argument] = {"server": self._name, "interval": self._interval_us, "hold": self._hold_us}
+        begin: dict[str, Argument] = {
+            "server": self._name,
+            "interval": self._interval_us,
+            "hold": self._hold_us,
+            "patience": COLD_START_PATIENCE_US,
+        }
         term, cold_start, namespace_id = await self._namespace.run("begin_cleanup", begin)
         if not term:
             return None
@@ -64,7 +72,7 @@ class Cleanup:
         try:
             await cycle.walk()
             cycle.report.folders_removed = await self._folders.remove_orphans(namespace_id.decode())
-            await cycle.end()
+            await cycle.end(cold_start)
         except CleanupSuperseded:
             log.warning("the cleanup was taken over by another server")
             return None
@@ -81,21 +89,22 @@ class _Cycle:
     async def walk(self) -> None:
         """Every key once, or twice: SCAN promises no less, and each step may be repeated."""
         async for keys in self._pages():
-            described = [(key, self._namespace.keys.describe(key)) for key in keys]
-            await self._audit([kind[1] for _, kind in described if kind and kind[0] == "job"])
-            for key, kind in described:
-                if kind and kind[0] != "job":
-                    await self._clean_index(key, *kind)
+            found = [(key, *what) for key in keys if (what := self._namespace.keys.describe(key))]
+            await self._audit([name for _, kind, name in found if kind == "job"])
+            await self._drop_leftovers([(key, name) for key, kind, name in found if kind == "leftover"])
+            for key, kind, name in found:
+                if kind not in ("job", "leftover"):
+                    await self._clean_index(key, kind, name)
 
-    async def end(self) -> None:
+    async def end(self, cold_start: Argument) -> None:
         report = json.dumps(asdict(self.report), separators=(",", ":"))
-        await self._namespace.run("end_cleanup", {**self._term, "report": report})
+        await self._namespace.run("end_cleanup", {**self._term, "cold_start": cold_start, "report": report})
 
     async def _pages(self) -> AsyncIterator[list[str]]:
         cursor: bytes | int = 0
         pattern = f"{self._namespace.keys.prefix}:*"
         while True:
-            cursor, keys = await self._namespace.link.call("SCAN", cursor, "MATCH", pattern, "COUNT", KEYS)
+            cursor, keys = await self._namespace.call("SCAN", cursor, "MATCH", pattern, "COUNT", KEYS)
             # No name of ours is anything else than text.
             yield [text for key in keys if "\ufffd" not in (text := key.decode("utf-8", "replace"))]
             if int(cursor) == 0:
@@ -109,6 +118,11 @@ class _Cycle:
             self.report.cold_removed += removed
             self.report.repaired += repaired
             self.report.damaged += damaged
+
+    async def _drop_leftovers(self, keys: list[tuple[str, str]]) -> None:
+        for first in range(0, len(keys), KEYS):
+            items = [value for pair in keys[first : first + KEYS] for value in pair]
+            self.report.entries_dropped += await self._namespace.run("drop_leftovers", self._term, items)
 
     async def _clean_index(self, key: str, kind: str, name: str) -> None:
         cursor = b"0"

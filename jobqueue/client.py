@@ -39,6 +39,7 @@ class JobQueue:
         self.settings = settings
         self._embedded = embedded
         self._configuring: asyncio.Task[None] | None = None
+        self._refused = False
         self._link = Link(url, name, timeout=settings.redis.call_timeout_seconds, on_lost=self._revive)
         self.namespace = Namespace(self._link, Keys(settings.redis.key_prefix))
         self.producer = Producer(self.namespace, cancelled_ttl=settings.retention.cancelled_seconds)
@@ -76,6 +77,12 @@ class JobQueue:
             await self.presence.configure_limits(total=limits.total, per_user=limits.per_user)
             for warning in await check_server(self._link):
                 log.warning("%s", warning)
+        except ScriptError as error:
+            # Not an outage: an operator has to do something, rights for instance.
+            if not self._refused:
+                log.error("Redis refuses what this service needs: %s", error)
+            self._refused = True
+            return False
         except QueueError:
             return False
         return True

@@ -13,7 +13,7 @@ from jobqueue import record, rq_format
 from jobqueue.errors import JobNotFound
 from jobqueue.job import Job, JobPage, Stats, WorkerInfo
 from jobqueue.keys import STATES
-from jobqueue.namespace import Namespace, explain
+from jobqueue.namespace import Namespace
 from jobqueue.states import State
 from jobqueue.wire import Argument, ReplyError
 
@@ -75,7 +75,10 @@ class Inspector:
         found = [
             (job, int(created))
             for job, created in zip(jobs, flat[1::2], strict=True)
-            if job is not None and (not states or job.state in states) and job_type in (None, job.job_type)
+            if job is not None
+            and (not states or job.state in states)
+            and job_type in (None, job.job_type)
+            and user_id in (None, job.user_id)
         ]
         shown = tuple(job for job, _ in found[:limit])
         if len(found) > limit:
@@ -93,12 +96,7 @@ class Inspector:
             return None
 
     async def _result(self, job_id: str) -> Any:
-        try:
-            entries = await self._namespace.link.call(
-                "XREVRANGE", self._namespace.keys.results(job_id), "+", "-", "COUNT", 1
-            )
-        except ReplyError as error:
-            raise explain(error) from error
+        entries = await self._namespace.call("XREVRANGE", self._namespace.keys.results(job_id), "+", "-", "COUNT", 1)
         if not entries:
             return None
         pairs = entries[0][1]

@@ -118,7 +118,10 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
+    """`size`: bytes of the encoded result, for those who send many at once; it is no part of the outcome."""
+
     result: Any = None
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,17 +172,21 @@ class Keys:
     # What a key is, from its name
 
     def describe(self, key: str) -> tuple[str, str] | None:
-        """(kind, name) of a job's record or of an index that a cleanup looks at, None for every other key."""
+        """(kind, name) of a job's record, what RQ keeps beside it or an index that a cleanup looks at; or None."""
         if key == self.damaged:
             return "damaged", ""
         for kind, start, end in self._kinds():
+            # What RQ keeps beside a record, before the record itself: its name is the longer one.
             if key.startswith(start) and key.endswith(end) and len(key) > len(start) + len(end):
                 name = key[len(start) : len(key) - len(end)]
-                # RQ keeps other keys below a job's, and no other text may be a job's id.
-                return None if kind == "job" and not is_job_id(name) else (kind, name)
+                # No other text may be a job's id.
+                return None if kind in ("job", "leftover") and not is_job_id(name) else (kind, name)
         return None
 
     def _kinds(self) -> Iterator[tuple[str, str, str]]:
+        yield "leftover", self.job(""), ":dependents"
+        yield "leftover", self.job(":"), ":dependencies"
+        yield "leftover", self.results(""), ""
         yield "job", self.job(""), ""
         yield "state", self.state(""), ""
         yield "user", self.user_jobs(""), ""

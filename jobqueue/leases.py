@@ -12,6 +12,7 @@ from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, 
 from redis.retry import Retry
 
 from jobqueue import failpoints, scripts
+from jobqueue.age import Age
 from jobqueue.consumer import Ended, encode_outcome
 from jobqueue.errors import QueueFull, QueueUnavailable, ScriptError
 from jobqueue.keys import Keys
@@ -47,6 +48,7 @@ class LeaseRenewer:
         self._keys = keys
         self._worker = worker
         self._lease_us = lease_us
+        self._age = Age()
         self._client = redis.Redis.from_url(
             url,
             retry=Retry(NoBackoff(), 0),
@@ -65,8 +67,15 @@ class LeaseRenewer:
         items: list[Argument] = []
         for holding in holdings:
             items += [holding.job_id, holding.execution_id, int(holding.records)]
-        given: dict[str, Argument] = {"worker": self._worker, "lease": self._lease_us, "state": state, "rss_mb": rss_mb}
+        given: dict[str, Argument] = {
+            "worker": self._worker,
+            "lease": self._lease_us,
+            "state": state,
+            "rss_mb": rss_mb,
+            "age": self._age.microseconds,
+        }
         known, leases = self._run("extend", given, items)
+        self._age.begin()
         return Renewal(bool(known), list(leases))
 
     def give_back(self, ended: Sequence[Ended]) -> None:

@@ -52,7 +52,7 @@ class Maintenance:
         keys = self._namespace.keys
         removed = 0
         offset = len(keys.worker(""))
-        for key in await self._namespace.link.call("SMEMBERS", keys.workers):
+        for key in await self._namespace.call("SMEMBERS", keys.workers):
             removed += await self._namespace.run(
                 "remove_worker", {"worker": key.decode()[offset:], "silence": SILENCE_US}
             )

@@ -40,6 +40,13 @@ class Namespace:
             failpoints.hit(name, "after")
         return reply
 
+    async def call(self, *command: Argument) -> Any:
+        """One plain command. Raises ScriptError for an error reply."""
+        try:
+            return await self.link.call(*command)
+        except ReplyError as error:
+            raise explain(error) from error
+
     async def _call(self, script: Script, argv: list[Argument]) -> Any:
         try:
             return await self.link.call("EVALSHA", script.sha, 1, self.keys.meta, *argv)
@@ -51,7 +58,7 @@ class Namespace:
 
 
 def explain(error: ReplyError) -> QueueError:
-    """The exception for an error reply of our scripts: its first word is the code."""
+    """The exception for an error reply: of our scripts, whose first word is the code, or of Redis itself."""
     code, _, rest = str(error).partition(" ")
     if code == "NOT_FOUND":
         return JobNotFound(rest)

@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import version
 from typing import Final
 
+from jobqueue.age import Age
 from jobqueue.namespace import Namespace
 from jobqueue.wire import Argument
 
@@ -16,7 +17,7 @@ class Presence:
     def __init__(self, namespace: Namespace, name: str) -> None:
         self._namespace = namespace
         self._name = name
-        self._starting = True
+        self._age = Age()
 
     async def beat_server(self, *, host: str, pid: int, rss_mb: int) -> None:
         """`rss_mb`: resident memory of the server with its children."""
@@ -25,10 +26,10 @@ class Presence:
             "host": host,
             "pid": pid,
             "rss_mb": rss_mb,
-            "starting": int(self._starting),
+            "age": self._age.microseconds,
         }
         await self._namespace.run("beat_server", given)
-        self._starting = False
+        self._age.begin()
 
     async def remove_server(self) -> None:
         await self._namespace.run("remove_server", {"server": self._name})
@@ -42,10 +43,10 @@ class Presence:
             "concurrency": concurrency,
             "version": VERSION,
             "python_version": platform.python_version(),
-            "starting": int(self._starting),
+            "age": self._age.microseconds,
         }
         await self._namespace.run("register_worker", given)
-        self._starting = False
+        self._age.begin()
 
     async def remove_worker(self) -> None:
         await self._namespace.run("remove_worker", {"worker": self._name, "silence": 0})

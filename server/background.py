@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 
 PRESENCE_SECONDS: Final = 5.0
 CPU_SECONDS: Final = 2.0
-# Between two looks whether a cleanup is due: that long it waits at most after a server that did it has died.
-LONGEST_CLEANUP_LOOK_SECONDS: Final = 30.0
+# Between two looks whether a cleanup is due: that long it waits at most after a cold start, or after a server that did
+# it has died.
+LONGEST_CLEANUP_LOOK_SECONDS: Final = 5.0
 
 
 class Duties:

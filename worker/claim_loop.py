@@ -16,8 +16,9 @@ from typing import Final
 from jobqueue.client import JobQueue
 from jobqueue.config import Settings
 from jobqueue.consumer import Batch, Consumer, Ended, Lane, Shortage
-from jobqueue.errors import QueueError, UnknownWorker
+from jobqueue.errors import QueueError, ScriptError, UnknownWorker
 from jobqueue.job import Released
+from jobqueue.logs import job_fields
 from jobqueue.signals import QueueWatch
 from worker.slots import Slots
 
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 LANES: Final = 2
 MOST_PER_CALL: Final = 250
+MOST_BYTES_PER_CALL: Final = 8 * 1024 * 1024
 REPEAT_SECONDS: Final = 0.5
 # Without any signal a worker looks again after this long: signals may be lost, jobs may not.
 LOOK_AGAIN_SECONDS: Final = 1.0
@@ -106,7 +108,7 @@ class ClaimLoop:
 
     async def _step(self, lane: Lane) -> bool:
         """One call if there is something to say; False when there was not."""
-        ended = self._slots.take_ended(MOST_PER_CALL)
+        ended = self._slots.take_ended(MOST_PER_CALL, MOST_BYTES_PER_CALL)
         want = self._slots.reserve(min(self._share, MOST_PER_CALL)) if self._wants_jobs() else 0
         if not (ended or want):
             return False
@@ -145,10 +147,29 @@ class ClaimLoop:
                 return await call
             except UnknownWorker:
                 await self._register()
+            except ScriptError as error:
+                # One damaged record among many must not hold up the others, nor this lane.
+                log.error("a batch was refused, its outcomes are reported one by one: %s", error)
+                await self._report_singly(ended)
+                call = lane.advance([], want)
+                await asyncio.sleep(REPEAT_SECONDS)
+                continue
             except QueueError as error:
                 log.warning("the queue does not answer, trying again: %s", error)
                 await asyncio.sleep(REPEAT_SECONDS * random.uniform(0.5, 1.5))
             call = lane.repeat()
+
+    async def _report_singly(self, ended: list[Ended]) -> None:
+        """What is refused even so is left to the rescue, which counts how often."""
+        while ended:
+            try:
+                await self._consumer.finish(ended[:1])
+            except ScriptError as error:
+                log.error("an outcome cannot be recorded: %s", error, extra=job_fields(ended[0].job))
+            except QueueError:
+                await asyncio.sleep(REPEAT_SECONDS * random.uniform(0.5, 1.5))
+                continue
+            ended = ended[1:]
 
     async def _register(self) -> None:
         with contextlib.suppress(QueueError):

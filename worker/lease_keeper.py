@@ -30,6 +30,8 @@ RECORD_AFTER_SECONDS: Final = 1.0
 # Cancelling an async job and killing a child take less, unless the loop is blocked.
 LOST_GRACE_SECONDS: Final = 3.0
 STUCK_EXIT_CODE: Final = 70
+# However long the leases: who is silent for fifteen seconds counts as gone in the statistics.
+LONGEST_BEAT_SECONDS: Final = 5.0
 
 
 class LeaseKeeper:
@@ -49,6 +51,7 @@ class LeaseKeeper:
         self._loop = loop
         self._on_unknown = on_unknown
         self._renew_every = lease_seconds / 3
+        self._beat_every = min(self._renew_every, LONGEST_BEAT_SECONDS)
         self._trust = lease_seconds * 0.8
         self._pause = min(1.0, lease_seconds / 10)
         self._beat_at = 0.0
@@ -71,7 +74,7 @@ class LeaseKeeper:
             now = time.monotonic()
             self._give_up_on_stuck(held, now)
             due = [(token, h) for token, h in held.items() if self._is_due(h, now)]
-            if due or now - self._beat_at >= self._renew_every:
+            if due or now - self._beat_at >= self._beat_every:
                 self._renew(due, busy=bool(held))
             self._freeze_untrusted(held)
 
@@ -155,7 +158,7 @@ class LeaseKeeper:
         return self._thread.is_alive()
 
     def _memory(self) -> int:
-        if time.monotonic() - self._beat_at >= self._renew_every or not self._rss_mb:
+        if time.monotonic() - self._beat_at >= self._beat_every or not self._rss_mb:
             self._rss_mb = tree_rss_mb()
         return self._rss_mb
 

@@ -122,7 +122,7 @@ class ProcessJob:
             elif kind == PROGRESS:
                 self._put(Note(*content))
             elif kind in (COMPLETED, FAILED):
-                self._learn(kind, content)
+                self._learn(kind, content, len(line))
             elif kind == EXIT:
                 self._exit_status = content[0]
                 return
@@ -137,8 +137,8 @@ class ProcessJob:
         self._memory = MemoryWatch(child.pid, self._kind.memory_limit_mb, self._on_memory)
         self._memory.start()
 
-    def _learn(self, kind: str, content: list[Any]) -> None:
-        self._answer = Completed(content[0]) if kind == COMPLETED else Failed(*content)
+    def _learn(self, kind: str, content: list[Any], size: int) -> None:
+        self._answer = Completed(content[0], size) if kind == COMPLETED else Failed(*content)
         self._set_timer(EXIT_SECONDS, self.force)
 
     def _on_memory(self, used_mb: int) -> None:

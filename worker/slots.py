@@ -11,7 +11,7 @@ from typing import Final
 
 from jobqueue.config import Settings
 from jobqueue.consumer import Ended
-from jobqueue.job import Claimed, Failed, Outcome, Progress, Stopped
+from jobqueue.job import Claimed, Completed, Failed, Outcome, Progress, Stopped
 from jobqueue.logs import job_fields
 from worker.job_runner import JobRun
 
@@ -102,11 +102,23 @@ class Slots:
             return float("inf")
         return time.monotonic() + job.timeout_seconds + grace + HARD_LIMIT_MARGIN
 
-    def take_ended(self, most: int) -> list[Ended]:
-        taken, self.ended = self.ended[:most], self.ended[most:]
+    def take_ended(self, most: int, most_bytes: int) -> list[Ended]:
+        """The oldest, at least one if there is any: not more results at once than one call brings in time."""
+        count = size = 0
+        for entry in self.ended[:most]:
+            size += _size(entry)
+            if count and size > most_bytes:
+                break
+            count += 1
+        taken, self.ended = self.ended[:count], self.ended[count:]
         return taken
 
     async def wait_all(self) -> None:
         """Until no job runs any more."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
+
+
+def _size(entry: Ended) -> int:
+    """Bytes of its result, roughly; errors are short."""
+    return entry.outcome.size if isinstance(entry.outcome, Completed) else 0

@@ -11,8 +11,8 @@ from jobqueue import rq_format
 from jobqueue.job import Completed, Failed
 from worker.wording import Fault, encoded_result, fault
 
-# Plain functions may answer as much as RQ lets them, short of what a Redis connection refuses.
-MOST_PLAIN_RESULT_BYTES: Final = rq_format.MOST_BYTES
+# Plain functions may answer far more than job types, short of what one call brings to a slow disk within its deadline.
+MOST_PLAIN_RESULT_BYTES: Final = 16 * 1024 * 1024
 
 CANCELLED_ITSELF: Final = Failed("CancelledError: the job ended as cancelled, but nobody had asked it to stop")
 _NOTHING: Final = Completed()
@@ -20,7 +20,7 @@ _NOTHING: Final = Completed()
 
 def type_outcome(value: Any) -> Completed | Failed:
     checked = encoded_result(value)
-    return Failed(*checked) if isinstance(checked, Fault) else Completed(value)
+    return Failed(*checked) if isinstance(checked, Fault) else Completed(value, len(checked))
 
 
 def plain_outcome(value: Any, serializer: str) -> Completed | Failed:
@@ -33,4 +33,4 @@ def plain_outcome(value: Any, serializer: str) -> Completed | Failed:
         return Completed(rq_format.UNSERIALIZABLE)
     if len(raw) > MOST_PLAIN_RESULT_BYTES:
         return Failed(*fault("ResultTooLarge", f"{len(raw)} bytes of {MOST_PLAIN_RESULT_BYTES} allowed"))
-    return Completed(value)
+    return Completed(value, len(raw))

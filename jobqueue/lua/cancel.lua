@@ -40,15 +40,15 @@ local function tell_worker()
 end
 
 local function leave_line()
-  call('LREM', queue_key(f.queue), 0, id)
-  call('ZREM', P .. ':scheduled:' .. f.queue, id)
-  call('ZREM', P .. ':deferred:' .. f.queue, id)
-  call('ZREM', X .. 'parked:' .. f.user, id)
+  local found = call('ZREM', P .. ':scheduled:' .. f.queue, id) + call('ZREM', P .. ':deferred:' .. f.queue, id)
+    + call('ZREM', X .. 'parked:' .. f.user, id)
   if call('EXISTS', X .. 'parked:' .. f.user) == 0 then call('SREM', X .. 'parked', f.user) end
   if f.limiter then
-    call('ZREM', waiting_key(f.limiter), id)
+    found = found + call('ZREM', waiting_key(f.limiter), id)
     remember(f.limiter, id)
   end
+  -- Last, because it looks through the whole list; who stood elsewhere is not in it.
+  if found == 0 then call('LREM', queue_key(f.queue), 0, id) end
 end
 
 if f.state == 'running' then tell_worker() else leave_line() end

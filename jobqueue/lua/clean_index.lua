@@ -35,6 +35,8 @@ local function job_belongs(id)
   local values = read_fields(id, 'status', 'x_core', 'x_run')
   local status, core = values[1], values[2]
   if not status then return false end
+  -- A damaged record holds nothing: what it stood for is not known any more.
+  if core and not string.match(core, CORE_HEAD) then return kind == 'state' end
   if kind == 'state' then return core end
   if kind == 'user' then return core and owner(core) == name end
   if kind == 'allowed' then return status == 'queued' or status == 'started' or has_live_execution(id, values[3]) end

@@ -25,7 +25,7 @@ local ONCE_SECONDS = 86400
 local once_key = X .. 'once:' .. once
 local answers = {}
 local fresh = {}
-local digests = {}
+local first_of = {}
 
 local function given_before()
   local digest, state, id = string.match(call('GET', once_key) or '', '^(%S+) (%S+) (%S+)$')
@@ -37,25 +37,37 @@ local function remember_once()
   call('SET', once_key, ARGV[ITEMS + 7] .. ' ' .. answers[1][2] .. ' ' .. ARGV[ITEMS], 'EX', ONCE_SECONDS)
 end
 
-local function known(id, digest)
-  if digests[id] then return digests[id], 'pending' end
+local function known(id)
   if call('EXISTS', job_key(id)) == 0 then return nil end
   local f = job(id, 'x_digest')
   if f then return f.x_digest or '', f.state end
+  -- Something else than a record has this name: no job can have it.
+  if call('TYPE', job_key(id)).ok ~= 'hash' then return '', 'pending' end
   return nil
+end
+
+-- The same id twice in one batch: the second gets the first one's answer.
+local function note_twin(first, digest)
+  local answer = { first.digest == digest and 'exists' or 'conflict', '', first.answer[3] }
+  answers[#answers + 1] = answer
+  first.twins[#first.twins + 1] = answer
 end
 
 local earlier = once ~= '' and given_before()
 if earlier then return { earlier } end
 for i = ITEMS, #ARGV, SIZE do
   local id, digest = ARGV[i], ARGV[i + 7]
-  local other, state = known(id, digest)
-  if other then
-    answers[#answers + 1] = { other == digest and 'exists' or 'conflict', state, id }
+  if first_of[id] then
+    note_twin(first_of[id], digest)
   else
-    digests[id] = digest
-    answers[#answers + 1] = { 'created', '', id }
-    fresh[#fresh + 1] = { at = i, answer = answers[#answers] }
+    local other, state = known(id)
+    if other then
+      answers[#answers + 1] = { other == digest and 'exists' or 'conflict', state, id }
+    else
+      answers[#answers + 1] = { 'created', '', id }
+      first_of[id] = { at = i, digest = digest, answer = answers[#answers], twins = {} }
+      fresh[#fresh + 1] = first_of[id]
+    end
   end
 end
 if #fresh == 0 then
@@ -128,6 +140,7 @@ local function store(entry, created)
     append(pending, 1, created, id)
   end
   entry.answer[2] = state
+  for _, twin in ipairs(entry.twins) do twin[2] = state end
   changed(id, state, 0, user, job_type)
 end
 

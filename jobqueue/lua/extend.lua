@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- The worker's heartbeat: renews the leases of its executions and its own registration.
 -- RQ's execution records are written here, for jobs that run longer than a moment (`records` = 1).
+-- `age`: microseconds since the first such call.
 -- Items: job_id execution_id records
 -- Result: { known, one of 1 (renewed) | 2 (job was cancelled, still ours to stop) | 0 (lost) an item }; known = 0: the
 -- worker must register again. Emits: nothing.
@@ -9,7 +10,9 @@ local worker = ARGV[2]
 local lease = tonumber(ARGV[3])
 local state = ARGV[4]
 local rss_mb = ARGV[5]
+local age = tonumber(ARGV[6])
 -- include: base
+-- include: alive
 -- include: execution_records
 
 local deadline = now + lease
@@ -23,7 +26,7 @@ local function renew(id, execution, records)
     return 2
   end
   if not call('ZSCORE', LEASES, token) then return 0 end
-  local values = call('HMGET', job_key(id), 'status', 'origin')
+  local values = read_fields(id, 'status', 'origin')
   local status, queue = values[1], values[2]
   if not queue then return 0 end
   call('ZADD', LEASES, deadline, token)
@@ -45,6 +48,7 @@ local function beat()
   return 1
 end
 
+if age > 0 then note_age(age) end
 local answer = {}
 for i = ITEMS, #ARGV, 3 do answer[#answer + 1] = renew(ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
 return { beat(), answer }

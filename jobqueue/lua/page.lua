@@ -37,7 +37,7 @@ end
 -- Every state has its own index; the newest of their heads is next.
 local function of_all()
   if #states == 0 then states = STATES end
-  local lists, heads, ids = {}, {}, {}
+  local lists, heads, ids, seen = {}, {}, {}, {}
   for n, state in ipairs(states) do lists[n], heads[n] = newest(state_key(state)), 1 end
   while #ids < 2 * most do
     local best
@@ -46,8 +46,13 @@ local function of_all()
       if score and (not best or score > tonumber(lists[best][heads[best] + 1])) then best = n end
     end
     if not best then return ids, '' end
-    ids[#ids + 1] = lists[best][heads[best]]
-    ids[#ids + 1] = lists[best][heads[best] + 1]
+    local id = lists[best][heads[best]]
+    -- Until the cleanup comes by, a job that a stock tool moved stands in two states.
+    if not seen[id] then
+      seen[id] = true
+      ids[#ids + 1] = id
+      ids[#ids + 1] = lists[best][heads[best] + 1]
+    end
     heads[best] = heads[best] + 2
   end
   return ids, ids[#ids]

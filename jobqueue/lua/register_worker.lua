@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- A worker announces itself in RQ's worker keys and in ours. Repeatable.
--- `starting` = 1: its first word since it was started.
+-- `age`: microseconds since its first word, 0 = this is it.
 -- Result: 1. Emits: nothing.
 local prefix = ARGV[1]
 local worker = ARGV[2]
@@ -10,11 +10,11 @@ local pid = ARGV[5]
 local concurrency = ARGV[6]
 local version = ARGV[7]
 local python_version = ARGV[8]
-local starting = ARGV[9]
+local age = tonumber(ARGV[9])
 -- include: base
 -- include: alive
 
-note_start(starting)
+note_age(age)
 local key = P .. ':worker:' .. worker
 local at = iso(now)
 call('HSET', key, 'birth', at, 'last_heartbeat', at, 'queues', queues, 'pid', pid, 'hostname', host, 'ip_address', '',

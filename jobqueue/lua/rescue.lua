@@ -79,6 +79,7 @@ for _, token in ipairs(ended) do
     purge_token(token, id)
   end
 end
+purge_ownerless()
 give_back()
 flush_pushed()
 mark_queued()

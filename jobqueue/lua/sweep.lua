@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Repairs what no transition sees: jobs of stock producers join our index, and users get the places that a raised limit
--- or a stock tool left free. Looks at `batch` users, and at the newest entries of each queue and registry.
+-- or a stock tool left free. Looks at `batch` users, and at the newest entries of each queue and registry (of 16 queues).
 -- Result: { adopted, cursor }; pass the cursor to the next call, 0 = the round is complete. Emits: all states.
 local prefix = ARGV[1]
 local interval = tonumber(ARGV[2])
@@ -40,8 +40,20 @@ local function meet_all(queue)
 end
 
 if too_soon('sweep_throttle', interval) then return { 0, cursor } end
-for _, key in ipairs(call('SMEMBERS', P .. ':queues')) do meet_all(string.sub(key, #P + 8)) end
-for _, user in ipairs(call('SMEMBERS', X .. 'parked')) do unpark(user) end
+-- With few queues all of them each time, with many in turns.
+local MOST_QUEUES = 16
+local function queues_in_turn()
+  local queues = call('SMEMBERS', P .. ':queues')
+  if #queues <= MOST_QUEUES then return queues end
+  table.sort(queues)
+  local first, turn = tonumber(call('HGET', META, 'sweep_queue') or 0), {}
+  for n = 1, MOST_QUEUES do turn[n] = queues[(first + n - 1) % #queues + 1] end
+  call('HSET', META, 'sweep_queue', (first + MOST_QUEUES) % #queues)
+  return turn
+end
+
+for _, key in ipairs(queues_in_turn()) do meet_all(string.sub(key, #P + 8)) end
+for _, user in ipairs(call('SRANDMEMBER', X .. 'parked', batch)) do unpark(user) end
 local page = call('SSCAN', P .. ':rl-keys', cursor, 'COUNT', batch)
 for _, limiter in ipairs(page[2]) do
   for _, id in ipairs(call('ZRANGE', waiting_key(limiter), -batch, -1)) do meet(id, 'default') end

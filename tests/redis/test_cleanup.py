@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 import time
 import uuid
@@ -16,6 +17,7 @@ from conftest import ValkeyServer, eventually, settings_for
 from jobqueue import Claimed, Completed, Consumer, Ended, Failed, JobQueue, Lane, NewJob
 from jobqueue.cleanup import CleanupReport
 from jobqueue.errors import CleanupSuperseded, JobNotFound
+from jobqueue.leases import LeaseRenewer
 
 LEASE_US = 60_000_000
 HOUR_US = 3_600_000_000
@@ -114,6 +116,13 @@ def age(valkey: ValkeyServer, job_id: str, seconds: int) -> None:
     valkey.client.hset(f"rq:job:{job_id}", "ended_at", ended)
 
 
+def nobody_objects(valkey: ValkeyServer) -> None:
+    """Let the time pass in which those who live longer than a cold start would take it back."""
+    marked = valkey.client.hget("rq:x:meta", "cold_start")
+    if marked is not None:
+        valkey.client.hset("rq:x:meta", "cold_start", int(marked) - 15_000_000)
+
+
 # the cycle
 
 
@@ -177,7 +186,7 @@ async def test_sec_M3_a_leader_that_was_frozen_past_its_term_stops(opening: Open
     assert calls[-1] == "audit"
     for script in ("audit", "clean_index", "end_cleanup"):
         given = {"term": "1", "hold": 1}
-        given |= {"audit": {"ended_before": 0}, "end_cleanup": {"report": "{}"}}.get(script, {})
+        given |= {"audit": {"ended_before": 0}, "end_cleanup": {"cold_start": "", "report": "{}"}}.get(script, {})
         if script == "clean_index":
             given |= {"key": "k", "kind": "state", "name": "pending", "cursor": "0", "batch": 1}
         with pytest.raises(CleanupSuperseded):
@@ -186,7 +195,7 @@ async def test_sec_M3_a_leader_that_was_frozen_past_its_term_stops(opening: Open
 
 async def test_a_dead_leader_is_followed_by_another(opening: Opener, valkey: ValkeyServer) -> None:
     dead, other = await opening("s1"), await opening("s2")
-    begin = {"server": "s1", "interval": 1, "hold": 2_000_000}
+    begin = {"server": "s1", "interval": 1, "hold": 2_000_000, "patience": 0}
     assert (await dead.namespace.run("begin_cleanup", begin))[0]
     assert await other.cleanup.run_if_due() is None
     now = int(valkey.client.time()[0]) * 1_000_000
@@ -276,6 +285,8 @@ async def test_api_K6_a_cold_start_removes_what_ended_over_an_hour_ago(opening: 
     ids["completed now"] = ids.pop("running")
     fresh = await opening("fresh")
     await fresh.presence.beat_server(host="h", pid=1, rss_mb=1)
+    assert (await clean(fresh)).cold_removed == 0, "somebody may still take it back"
+    nobody_objects(valkey)
     report = await clean(fresh)
     assert report.cold_removed == 3
     assert set(await states(fresh, ids)) == {"pending", "scheduled", "completed now"}
@@ -288,6 +299,7 @@ async def test_api_K6_a_rolling_restart_or_a_second_server_removes_nothing(
 ) -> None:
     first = await opening("first")
     await first.presence.beat_server(host="h", pid=1, rss_mb=1)
+    nobody_objects(valkey)
     await clean(first)
     async with working(first) as hands:
         ids = await one_of_each(first, hands)
@@ -300,6 +312,7 @@ async def test_api_K6_a_rolling_restart_or_a_second_server_removes_nothing(
     await first.presence.remove_server()
     third = await opening("third")
     await third.presence.beat_server(host="h", pid=3, rss_mb=1)
+    nobody_objects(valkey)
     assert (await clean(third)).cold_removed == 0
 
 
@@ -313,7 +326,42 @@ async def test_api_K6_the_first_server_consumes_the_cold_start_of_a_worker(
     age(valkey, job.job_id, 3700)
     async with working(queue):
         await queue.presence.beat_server(host="h", pid=1, rss_mb=1)
+        nobody_objects(valkey)
         assert (await clean(queue)).cold_removed == 1
+
+
+@pytest.mark.parametrize("who", ["server", "worker"])
+async def test_api_K6_K4_an_outage_of_redis_is_no_cold_start(opening: Opener, valkey: ValkeyServer, who: str) -> None:
+    """All beats are old after it, and somebody who was started meanwhile speaks first."""
+    old = await opening("old")
+    renewer = LeaseRenewer(valkey.url, old.namespace.keys, "old", lease_us=LEASE_US, timeout=5)
+
+    async def beat() -> None:
+        if who == "server":
+            await old.presence.beat_server(host="h", pid=1, rss_mb=1)
+        else:
+            renewer.renew([], state="idle", rss_mb=1)
+
+    if who == "worker":
+        await old.register_worker()
+    await beat()
+    job = new()
+    await old.producer.enqueue(job)
+    await old.producer.cancel(job.job_id)
+    age(valkey, job.job_id, 3700)
+    long_ago = int(valkey.client.time()[0] - 61) * 1_000_000
+    valkey.client.zadd("rq:x:servers", {"old": long_ago}, xx=True)
+    if who == "worker":
+        valkey.client.hset("rq:x:worker:old", "beat", long_ago)
+    fresh = await opening("fresh")
+    await fresh.presence.beat_server(host="h", pid=2, rss_mb=1)
+    assert valkey.client.hget("rq:x:meta", "cold_start") is not None
+    await beat()
+    assert valkey.client.hget("rq:x:meta", "cold_start") is None
+    nobody_objects(valkey)
+    assert (await clean(fresh)).cold_removed == 0
+    assert (await fresh.inspector.get(job.job_id)).state == "cancelled"
+    renewer.close()
 
 
 async def test_api_K6_can_be_switched_off(opening: Opener, valkey: ValkeyServer) -> None:
@@ -323,6 +371,7 @@ async def test_api_K6_can_be_switched_off(opening: Opener, valkey: ValkeyServer)
     await queue.producer.cancel(job.job_id)
     age(valkey, job.job_id, 10**6)
     await queue.presence.beat_server(host="h", pid=1, rss_mb=1)
+    nobody_objects(valkey)
     assert (await clean(queue)).cold_removed == 0
 
 
@@ -332,6 +381,7 @@ async def test_api_K6_stock_jobs_keep_their_own_time(q: JobQueue, valkey: Valkey
     )
     valkey.client.zadd("rq:finished:default", {"stock": 2e9})
     await q.presence.beat_server(host="h", pid=1, rss_mb=1)
+    nobody_objects(valkey)
     assert (await clean(q)).cold_removed == 0
     assert (await q.inspector.get("stock")).state == "completed"
 
@@ -405,6 +455,7 @@ async def test_api_K9_a_job_restarted_while_the_cleanup_looks_at_it_survives(q: 
     await q.producer.cancel(job.job_id)
     age(valkey, job.job_id, 3700)
     await q.presence.beat_server(host="h", pid=1, rss_mb=1)
+    nobody_objects(valkey)
     run = q.namespace.run
 
     async def restart_before_audit(name: str, given: object, items: object = ()) -> object:
@@ -468,11 +519,106 @@ async def test_files_are_left_alone_when_redis_was_emptied(
     assert "belongs to other data than Redis holds" in caplog.text
 
 
+async def test_files_that_nobody_has_claimed_are_left_to_a_redis_that_knows_one_of_them(
+    opening: Opener, valkey: ValkeyServer
+) -> None:
+    """Redis was emptied, or exchanged, before the first cleanup."""
+    queue = await opening()
+    orphan = folder_of(queue, "aaa")
+    assert (await clean(queue)).folders_removed == 0
+    assert orphan.exists()
+    job = new()
+    await queue.producer.enqueue(job)
+    folder = folder_of(queue, job.job_id)
+    assert (await clean(queue)).folders_removed == 1
+    assert folder.exists() and not orphan.exists()
+
+
+@pytest.mark.parametrize("moment", ["draft", "replace"])
+async def test_a_full_disk_ends_neither_the_cleanup_nor_the_removal_of_files(
+    q: JobQueue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, moment: str
+) -> None:
+    job = new()
+    await q.producer.enqueue(job)
+    folder_of(q, job.job_id)
+    orphan = folder_of(q, "aaa")
+    refused = {"draft": "write_text", "replace": "replace"}[moment]
+
+    def refuse(path: Path, *rest: object) -> None:
+        if moment == "draft":
+            path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, refused, refuse)
+        assert (await clean(q)).folders_removed == 0
+    assert "No space left" in caplog.text
+    assert (await q.inspector.stats()).last_cleanup is not None
+    assert (await clean(q)).folders_removed == 1
+    assert not orphan.exists()
+
+
+async def test_an_empty_owner_file_is_none(q: JobQueue) -> None:
+    job = new()
+    await q.producer.enqueue(job)
+    folder = folder_of(q, job.job_id)
+    orphan = folder_of(q, "aaa")
+    (folder.parent / ".namespace").touch()
+    assert (await clean(q)).folders_removed == 1
+    assert not orphan.exists()
+
+
+async def test_api_K8_what_stock_tools_keep_beside_a_record_goes_with_it(q: JobQueue, valkey: ValkeyServer) -> None:
+    """An expired record takes nothing along by itself."""
+    gone, kept = new(), new()
+    await q.producer.enqueue_many([gone, kept])
+    for job in (gone, kept):
+        valkey.client.sadd(f"rq:job:{job.job_id}:dependents", "x")
+        valkey.client.sadd(f"rq:job::{job.job_id}:dependencies", "x")
+        valkey.client.xadd(f"rq:results:{job.job_id}", {"type": "2"})
+    await q.producer.cancel(gone.job_id)
+    valkey.client.delete(f"rq:job:{gone.job_id}")
+    await clean(q)
+    assert not [key for key in valkey.client.keys("*") if gone.job_id.encode() in key]
+    assert len([key for key in valkey.client.keys("*") if kept.job_id.encode() in key]) == 4
+
+
+async def test_a_due_job_whose_queue_was_forgotten_is_promoted(q: JobQueue, valkey: ValkeyServer) -> None:
+    job = new(due=10**16)
+    await q.producer.enqueue(job)
+    valkey.client.delete("rq:queues")
+    await clean(q)
+    valkey.client.zadd("rq:scheduled:default", {job.job_id: 1}, xx=True)
+    await q.maintenance.tick()
+    assert (await q.inspector.get(job.job_id)).state == "pending"
+
+
+async def test_what_a_dead_stock_worker_had_on_the_way_is_put_back(q: JobQueue, valkey: ValkeyServer) -> None:
+    job = new()
+    await q.producer.enqueue(job)
+    valkey.client.lmove("rq:queue:default", "rq:queue:default:intermediate")
+    await q.presence.set_limits(total=1, per_user=1)
+    valkey.client.sadd("rq:workers", "rq:worker:stock")
+    valkey.client.hset("rq:worker:stock", "queues", "default")
+    await clean(q)
+    assert valkey.client.llen("rq:queue:default") == 0, "a stock worker lives: it may be about to start it"
+    valkey.client.delete("rq:worker:stock")
+    valkey.client.srem("rq:workers", "rq:worker:stock")
+    await clean(q)
+    assert valkey.client.llen("rq:queue:default:intermediate") == 0
+    async with working(q) as hands:
+        assert [taken.job_id for taken in await hands.take()] == [job.job_id]
+        await hands.end(*hands.held.values())
+
+
 async def test_a_folder_that_cannot_be_removed_does_not_keep_the_others(
     q: JobQueue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from jobqueue import job_folders
 
+    job = new()
+    await q.producer.enqueue(job)
+    folder_of(q, job.job_id)
     first, second = folder_of(q, "aaa"), folder_of(q, "bbb")
     remove = job_folders.shutil.rmtree
 

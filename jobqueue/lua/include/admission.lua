@@ -27,12 +27,15 @@ local function drop_if_idle(limiter)
   end
 end
 
--- Fills the free places of a limiter from its waiting jobs, best first. At most 500 a call; the tick goes on.
+-- Fills the free places of a limiter from its waiting jobs, best first. At most 500 a call, entries without a job counted
+-- too; the tick goes on.
 local function promote(limiter)
   local places = math.min(limit_of(limiter) - call('ZCARD', allowed_key(limiter)), 500)
-  while places > 0 do
+  local looked_at = 0
+  while places > 0 and looked_at < 500 do
     local popped = call('ZPOPMIN', waiting_key(limiter), places)
     if #popped == 0 then break end
+    looked_at = looked_at + #popped / 2
     local admitted = {}
     for i = 1, #popped, 2 do
       local id = popped[i]

@@ -10,7 +10,12 @@ local function somebody_alive()
   return false
 end
 
--- `starting`: the first word of a process. When nobody else lives the system starts cold, which the next cleanup is told.
-local function note_start(starting)
-  if starting == '1' and not somebody_alive() then call('HSET', META, 'cold_start', int(now)) end
+-- `age`: microseconds since a process's first word to Redis, 0 = this is the first. When nobody else lives then, the system
+-- seems to start cold. After an outage of Redis all beats are old, though: whoever lived before the mark takes it back.
+local function note_age(age)
+  if age == 0 then
+    if not somebody_alive() then call('HSET', META, 'cold_start', int(now)) end
+  elseif now - age < tonumber(call('HGET', META, 'cold_start') or 0) then
+    call('HDEL', META, 'cold_start')
+  end
 end

@@ -28,9 +28,13 @@ local function readable(id)
   return nil
 end
 
+-- A record with nonsense in it cannot be run; the operator finds it among the damaged, and the others go on.
+local function set_aside(id) call('SADD', X .. 'damaged', id) end
+
 local function start(id, execution, worker, core, run, data)
   local user, _, queue, job_type, created = string.match(core, CORE_HEAD)
   local _, attempt, fence, failures, losses, ran, restarts, stopping = string.match(run, RUN)
+  if not user or not attempt then return set_aside(id) end
   if not may_run(id, user, stopping) then return park(id, user, created) end
   attempt = attempt + 1
   fence = int(math.max(now, fence + 1))
@@ -72,11 +76,17 @@ local function take_from(queue, want, worker, execution_prefix)
   end
 end
 
+-- A stock tool has put an ended job back into its list: it stands among the ended ones still, and would expire.
+local function leave_other_states()
+  for _, state in ipairs({ 'scheduled', 'completed', 'failed', 'cancelled' }) do many('ZREM', state_key(state), taken.ids) end
+  for _, id in ipairs(taken.ids) do call('PERSIST', job_key(id)) end
+end
+
 local function write_claims(worker, lane, number)
   many('ZADD', LEASES, taken.leases)
   for queue, entries in pairs(taken.wip) do many('ZADD', P .. ':wip:' .. queue, entries) end
   for user, tokens in pairs(taken.live) do many('SADD', X .. 'live:' .. user, tokens) end
-  many('ZREM', state_key('pending'), taken.ids)
+  if many('ZREM', state_key('pending'), taken.ids) < #taken.ids then leave_other_states() end
   many('ZADD', state_key('running'), taken.running)
   call('HSET', X .. 'worker:' .. worker, 'claim:' .. lane, number .. ' ' .. table.concat(taken.tokens, ' '))
 end
@@ -121,7 +131,8 @@ end
 
 -- Refuses before the first write; answers what the lane's last claim left.
 local function check_claim(worker, lane, number)
-  if call('EXISTS', P .. ':worker:' .. worker) == 0 then
+  local key = P .. ':worker:' .. worker
+  if call('EXISTS', key) == 0 or call('SISMEMBER', P .. ':workers', key) == 0 then
     return nil, refuse('UNKNOWN_WORKER', 'worker ' .. worker .. ' is not registered')
   end
   local seen = call('HGET', X .. 'worker:' .. worker, 'claim:' .. lane)

@@ -10,25 +10,32 @@ local function forget_records(worker, id, execution)
   if worker then call('SREM', P .. ':worker:' .. worker .. ':executions', id .. ':' .. execution) end
 end
 
--- A record deleted by a stock tool while its job ran: nobody remembers whose it was, so every user is asked. A record that
--- has come under the same id since then is another job's and is left alone.
+-- A record deleted by a stock tool while its job ran. One that has come under the same id since then is another job's and
+-- is left alone.
+local ownerless = { tokens = {}, ids = {} }
+
 local function purge_token(token, id)
-  local other = call('EXISTS', job_key(id)) == 1
   call('ZREM', LEASES, token)
   call('ZREM', STOPPING, token)
-  for _, key in ipairs(call('SMEMBERS', P .. ':queues')) do call('ZREM', P .. ':wip:' .. string.sub(key, #P + 8), token) end
-  if not other then
-    for _, state in ipairs({ 'running', 'cancelled' }) do call('ZREM', state_key(state), id) end
-  end
-  call('SREM', X .. 'live:default_user', token)
-  for _, limiter in ipairs(call('SMEMBERS', P .. ':rl-keys')) do
+  ownerless.tokens[#ownerless.tokens + 1] = token
+  if call('EXISTS', job_key(id)) == 1 then return end
+  for _, state in ipairs({ 'running', 'cancelled' }) do call('ZREM', state_key(state), id) end
+  ownerless.ids[#ownerless.ids + 1] = id
+end
+
+-- Nobody remembers whose they were, so users are asked, once a call; of very many the cleanup finds the right one.
+local MOST_ASKED = 1000
+
+local function purge_ownerless()
+  local tokens, ids = ownerless.tokens, ownerless.ids
+  if #tokens == 0 then return end
+  for _, key in ipairs(call('SMEMBERS', P .. ':queues')) do many('ZREM', P .. ':wip:' .. string.sub(key, #P + 8), tokens) end
+  many('SREM', X .. 'live:default_user', tokens)
+  for _, limiter in ipairs(call('SRANDMEMBER', P .. ':rl-keys', MOST_ASKED)) do
     local user = string.sub(limiter, 1, 5) == 'user:' and string.sub(limiter, 6) or limiter
-    call('SREM', X .. 'live:' .. user, token)
-    freed.users[user] = true
-    if not other then
-      call('ZREM', X .. 'user:' .. user, id)
-      remember(limiter, id)
-    end
+    if many('SREM', X .. 'live:' .. user, tokens) > 0 then freed.users[user] = true end
+    many('ZREM', X .. 'user:' .. user, ids)
+    if many('ZREM', allowed_key(limiter), ids) > 0 then freed.allowed[limiter] = freed.allowed[limiter] or {} end
   end
 end
 
@@ -145,6 +152,7 @@ local function finish_jobs(worker, first)
     verdicts[n] = settle(first + (n - 1) * OUTCOME_SIZE, token, leased[n], worker)
   end
   write_registries()
+  purge_ownerless()
   give_back()
   count_for_worker(worker)
   return verdicts

@@ -1,7 +1,12 @@
 -- The two ends of a run as RQ stores them: status, result stream, registry, expiry.
 -- Needs: base, events, record.
+-- Stock producers may ask for more seconds than Redis counts: that is for ever.
+local FOREVER = 1e9
+
+local function is_kept(ttl) return ttl < 0 or ttl > FOREVER end
+
 local function expire(id, ttl)
-  if ttl < 0 then
+  if is_kept(ttl) then
     call('PERSIST', job_key(id))
     call('PERSIST', P .. ':results:' .. id)
   else
@@ -10,7 +15,7 @@ local function expire(id, ttl)
   end
 end
 
-local function expiry_score(ttl) return ttl < 0 and '+inf' or clock[1] + ttl end
+local function expiry_score(ttl) return is_kept(ttl) and '+inf' or clock[1] + ttl end
 
 local function seconds(us) return string.format('%.6f', us / 1000000) end
 
@@ -29,14 +34,16 @@ end
 -- `kind`: 1 successful, 2 failed. `value`: base64, '' = none.
 local function add_result(id, kind, worker, execution, fence, value)
   local stream = P .. ':results:' .. id
-  if value == '' then
-    call('XADD', stream, 'MAXLEN', '~', 10, '*', 'type', kind, 'worker_name', worker, 'execution_id', execution,
-      'execution_started_at', seconds(fence), 'execution_ended_at', seconds(now))
-  else
-    call('XADD', stream, 'MAXLEN', '~', 10, '*', 'type', kind, 'worker_name', worker,
-      kind == 1 and 'return_value' or 'exc_string', value, 'execution_id', execution,
-      'execution_started_at', seconds(fence), 'execution_ended_at', seconds(now))
+  local entry = { 'XADD', stream, 'MAXLEN', '~', 10, '*', 'type', kind, 'worker_name', worker, 'execution_id', execution,
+    'execution_started_at', seconds(fence), 'execution_ended_at', seconds(now) }
+  if value ~= '' then
+    entry[#entry + 1] = kind == 1 and 'return_value' or 'exc_string'
+    entry[#entry + 1] = value
   end
+  -- What somebody else put under this name must not keep the outcome from being recorded.
+  if type(redis.pcall(unpack(entry))) == 'string' then return end
+  call('DEL', stream)
+  call(unpack(entry))
 end
 
 -- A job that failed for good. `f`: the whole record, counters as they shall be.

@@ -53,14 +53,27 @@ end
 
 -- A stock worker holds a job for a moment in no list at all before its record says so.
 local function is_missing_for_long(id)
-  local foreign = false
-  for _, key in ipairs(call('SMEMBERS', P .. ':workers')) do
-    foreign = foreign or call('EXISTS', X .. 'worker:' .. string.sub(key, #P + 9)) == 0
-  end
-  if not foreign then return true end
+  if not stock_worker_lives() then return true end
   call('ZADD', MISSING, 'NX', now, id)
   call('EXPIRE', MISSING, 86400)
   return now - call('ZSCORE', MISSING, id) >= PATIENCE
+end
+
+-- The ids in a queue's list, and in its intermediate one while somebody lives who may have put them there; read once a
+-- call, because each record looks. Nil when there are too many.
+local lists = {}
+local function ids_in_list(queue)
+  if lists[queue] ~= nil then return lists[queue] end
+  lists[queue] = false
+  local key = queue_key(queue)
+  if call('LLEN', key) > LONGEST_LIST then return false end
+  local found = {}
+  for _, id in ipairs(call('LRANGE', key, 0, -1)) do found[id] = true end
+  if stock_worker_lives() then
+    for _, id in ipairs(call('LRANGE', key .. ':intermediate', 0, -1)) do found[id] = true end
+  end
+  lists[queue] = found
+  return found
 end
 
 -- The sets that name all queues and limiters: what is not in them is not served.
@@ -72,11 +85,12 @@ end
 local function in_line(id, f)
   local wrong = is_known(f) + (f.limiter and there(allowed_key(f.limiter), id, true, clock[1]) or 0)
   if call('ZSCORE', X .. 'parked:' .. f.user, id) then return wrong + call('SADD', X .. 'parked', f.user) end
-  local key = queue_key(f.queue)
-  if call('LLEN', key) > LONGEST_LIST then return wrong end
-  if call('LPOS', key, id) or call('LPOS', key .. ':intermediate', id) then
+  local listed = ids_in_list(f.queue)
+  if not listed then return wrong end
+  if listed[id] then
     call('ZREM', MISSING, id)
   elseif is_missing_for_long(id) then
+    call('LREM', queue_key(f.queue) .. ':intermediate', 0, id)
     push(f.queue, id)
     call('ZREM', MISSING, id)
     wrong = wrong + 1
@@ -110,6 +124,7 @@ local function in_place(id, f)
   if f.status == 'queued' then return in_line(id, f) end
   if f.status == 'rate_limited' then return f.limiter and in_users_line(id, f) or 0 end
   if f.status == 'started' then return in_leases(id, f) end
+  if f.status == 'scheduled' then return is_known(f) end
   return f.stopping and stops(id, f) or 0
 end
 

@@ -1,0 +1,154 @@
+"""Records that somebody else has damaged: they are set aside, and nobody else's job is touched by it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+import pytest
+import rq
+from conftest import ValkeyServer
+
+from jobqueue import Claimed, Completed, Ended, Failed, JobQueue, Lane, NewJob
+from jobqueue.errors import DuplicateJob, UnknownWorker
+from jobqueue.leases import LOST, RENEWED, Holding, LeaseRenewer
+
+LEASE_US = 60_000_000
+
+
+def new(user: str, due: int | None = None) -> NewJob:
+    return NewJob(job_id=str(uuid.uuid4()), function="a.b", user_id=user, due=due)
+
+
+@pytest.fixture
+async def lane(queue: JobQueue) -> Lane:
+    await queue.register_worker()
+    return Lane(queue.namespace, "test", 0, ("default",), LEASE_US)
+
+
+async def claimed(queue: JobQueue, lane: Lane, *users: str) -> dict[str, Claimed]:
+    await queue.producer.enqueue_many([new(user) for user in users])
+    return {job.user_id: job for job in (await lane.advance([], len(users))).jobs}
+
+
+@pytest.mark.parametrize("outcome", [Completed("x"), Failed("ValueError: x", "trace")], ids=["completed", "failed"])
+async def test_a_key_of_another_type_in_place_of_the_results_is_replaced(
+    queue: JobQueue, lane: Lane, valkey: ValkeyServer, outcome: Completed | Failed
+) -> None:
+    jobs = await claimed(queue, lane, "ann", "bob", "cat")
+    valkey.client.set(f"rq:results:{jobs['bob'].job_id}", "nonsense")
+    batch = await lane.advance([Ended(job, outcome) for job in jobs.values()], 0)
+    assert batch.verdicts == ["ok"] * 3
+    for job in jobs.values():
+        found = await queue.inspector.get(job.job_id, result=True)
+        assert found.state == ("completed" if isinstance(outcome, Completed) else "failed")
+        assert found.result == ("x" if isinstance(outcome, Completed) else None)
+
+
+@pytest.mark.parametrize("field", ["result_ttl", "failure_ttl"])
+async def test_a_stock_job_that_is_to_be_kept_for_longer_than_redis_counts_is_kept(
+    queue: JobQueue, lane: Lane, valkey: ValkeyServer, field: str
+) -> None:
+    made = rq.Queue("default", connection=valkey.client).enqueue("math.hypot", 3, 4, **{field: 10**17})
+    jobs = await claimed(queue, lane, "ann", "bob")
+    batch = await lane.advance([], 5)
+    ended = [*jobs.values(), *batch.jobs]
+    outcome = Completed(1) if field == "result_ttl" else Failed("ValueError: x")
+    assert (await lane.advance([Ended(job, outcome) for job in ended], 0)).verdicts == ["ok"] * 3
+    assert valkey.client.ttl(f"rq:job:{made.id}") == -1
+    assert {job.state for job in await queue.inspector.get_many([job.job_id for job in ended])} == {
+        "completed" if field == "result_ttl" else "failed"
+    }
+
+
+@pytest.mark.parametrize("field", ["x_core", "x_run"])
+async def test_a_damaged_record_is_not_claimed_and_keeps_nobody_waiting(
+    queue: JobQueue, lane: Lane, valkey: ValkeyServer, field: str
+) -> None:
+    jobs = [new("ann"), new("bob"), new("cat")]
+    await queue.producer.enqueue_many(jobs)
+    valkey.client.hset(f"rq:job:{jobs[1].job_id}", field, "nonsense")
+    batch = await lane.advance([], 5)
+    assert [job.user_id for job in batch.jobs] == ["ann", "cat"]
+    assert valkey.client.smembers("rq:x:damaged") == {jobs[1].job_id.encode()}
+    assert (await lane.advance([Ended(job, Completed(1)) for job in batch.jobs], 1)).verdicts == ["ok"] * 2
+    valkey.client.delete(f"rq:job:{jobs[1].job_id}")
+    await queue.cleanup.run_if_due()
+
+
+async def test_a_key_of_another_type_under_an_id_is_a_conflict(queue: JobQueue, valkey: ValkeyServer) -> None:
+    jobs = [new("ann"), new("bob"), new("cat")]
+    valkey.client.set(f"rq:job:{jobs[1].job_id}", "nonsense")
+    answers = await queue.producer.enqueue_many(jobs)
+    assert isinstance(answers[1], DuplicateJob)
+    assert [getattr(answer, "created", None) for answer in answers] == [True, None, True]
+    assert (await queue.inspector.stats()).counts["pending"] == 2
+    valkey.client.delete(f"rq:job:{jobs[1].job_id}")
+
+
+async def test_a_heartbeat_survives_a_key_of_another_type(queue: JobQueue, lane: Lane, valkey: ValkeyServer) -> None:
+    jobs = await claimed(queue, lane, "ann", "bob")
+    valkey.client.delete(f"rq:job:{jobs['ann'].job_id}")
+    valkey.client.set(f"rq:job:{jobs['ann'].job_id}", "nonsense")
+    renewer = LeaseRenewer(valkey.url, queue.namespace.keys, "test", lease_us=LEASE_US, timeout=5)
+    holdings = [Holding(job.job_id, job.execution_id, records=True) for job in jobs.values()]
+    assert renewer.renew(holdings, state="busy", rss_mb=1).leases == [LOST, RENEWED]
+    renewer.close()
+    valkey.client.delete(f"rq:job:{jobs['ann'].job_id}")
+    verdicts = (await lane.advance([Ended(job, Completed(1)) for job in jobs.values()], 0)).verdicts
+    assert verdicts == ["stale", "ok"]
+
+
+async def test_records_deleted_while_they_ran_give_their_places_back(
+    queue: JobQueue, lane: Lane, valkey: ValkeyServer
+) -> None:
+    jobs = await claimed(queue, lane, "ann", "ann", "ann", "bob")
+    held = [token.decode().split(":") for token in valkey.client.zrange("rq:x:leases", 0, -1)]
+    for job_id, _ in held:
+        valkey.client.delete(f"rq:job:{job_id}")
+    await queue.producer.enqueue_many([new("ann"), new("bob")])
+    ended = [
+        Ended(replace(jobs["ann"], job_id=job_id, execution_id=execution), Completed(1)) for job_id, execution in held
+    ]
+    batch = await lane.advance(ended, 5)
+    assert batch.verdicts == ["stale"] * 4
+    assert sorted(job.user_id for job in batch.jobs) == ["ann", "bob"]
+    await lane.advance([Ended(job, Completed(1)) for job in batch.jobs], 0)
+
+
+async def test_a_job_that_a_stock_tool_put_back_is_counted_and_listed_once(
+    queue: JobQueue, lane: Lane, valkey: ValkeyServer
+) -> None:
+    jobs = await claimed(queue, lane, "ann")
+    await lane.advance([Ended(jobs["ann"], Failed("ValueError: x"))], 0)
+    rq.registry.FailedJobRegistry("default", connection=valkey.client).requeue(jobs["ann"].job_id)
+    assert len((await queue.inspector.page()).jobs) == 1
+    (again,) = (await lane.advance([], 1)).jobs
+    counts = (await queue.inspector.stats()).counts
+    assert (counts["running"], sum(counts.values())) == (1, 1)
+    assert valkey.client.ttl(f"rq:job:{again.job_id}") == -1
+    assert [job.state for job in (await queue.inspector.page()).jobs] == ["running"]
+    await lane.advance([Ended(again, Completed(1))], 0)
+
+
+async def test_a_list_of_a_user_shows_nobody_elses_jobs(queue: JobQueue, valkey: ValkeyServer) -> None:
+    job = new("bob")
+    await queue.producer.enqueue(job)
+    valkey.client.zadd("rq:x:user:ann", {job.job_id: 1})
+    assert (await queue.inspector.page(user_id="ann")).jobs == ()
+    valkey.client.delete("rq:x:user:ann")
+
+
+async def test_the_same_id_twice_in_a_batch_gets_one_answer(queue: JobQueue) -> None:
+    job = new("ann", due=10**16)
+    answers = await queue.producer.enqueue_many([job, job, replace(job, args=[1])])
+    assert [getattr(answer, "state", None) for answer in answers] == ["scheduled", "scheduled", None]
+    assert isinstance(answers[2], DuplicateJob)
+
+
+async def test_a_worker_that_was_removed_claims_nothing(queue: JobQueue, lane: Lane, valkey: ValkeyServer) -> None:
+    await queue.producer.enqueue(new("ann"))
+    await queue.presence.remove_worker()
+    with pytest.raises(UnknownWorker):
+        await lane.advance([], 1)
+    assert not valkey.client.exists("rq:x:worker:test")
