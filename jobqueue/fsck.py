@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 from jobqueue import record
-from jobqueue.keys import STATES, Keys
+from jobqueue.keys import STATES, Keys, is_job_id
 from jobqueue.states import TERMINAL
 
 _REGISTRY = {
@@ -56,7 +56,7 @@ def fsck(client: redis.Redis, prefix: str = "rq") -> list[str]:
 
 
 def _texts(values: Any) -> list[str]:
-    return [value.decode() for value in values]
+    return [value.decode("utf-8", "replace") for value in values]
 
 
 def _text(values: Any) -> set[str]:
@@ -65,14 +65,14 @@ def _text(values: Any) -> set[str]:
 
 def _scan(client: redis.Redis, start: str) -> Iterator[str]:
     for key in client.scan_iter(match=f"{start}*", count=1000):
-        yield key.decode()
+        yield key.decode("utf-8", "replace")
 
 
 def _read(client: redis.Redis, keys: Keys) -> _Picture:
     p = _Picture(keys)
     for key in _scan(client, keys.job("")):
         job_id = key.removeprefix(keys.job(""))
-        if ":" in job_id or client.type(key) != b"hash":
+        if not is_job_id(job_id) or client.type(key) != b"hash":
             continue
         raw: dict[bytes, bytes] = client.hgetall(key)  # type: ignore[assignment]
         f = {k.decode(): v.decode("utf-8", "replace") for k, v in raw.items()}

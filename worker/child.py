@@ -1,8 +1,9 @@
-"""`python -m worker.child FD PARENT`: the guard of one job, and under it the job's own process.
+"""`python -m worker.child FD PARENT LEASE`: the guard of one job, and under it the job's own process.
 
 The guard outlives the job, adopts every process that the job's processes leave behind, and ends them all when the job
-has ended or the worker has gone, however either happened. It imports next to nothing, so it costs little and cannot be
-held up; the job's process is its fork.
+has ended or the worker has gone, however either happened. While the job's lease cannot be trusted it stops them all,
+also when the worker itself stands still and could not say so. It imports next to nothing, so it costs little and
+cannot be held up; the job's process is its fork.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from worker.process_tree import descendants, kill_descendants
+from worker.lease_clock import LeaseReader
+from worker.process_tree import descendants, kill_descendants, signal_descendants
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -33,12 +35,13 @@ def main() -> int:
     # A service manager signals all processes at once, but the worker decides when its jobs end.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    lease = LeaseReader(int(sys.argv[3]))
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     guard = os.getpid()
     job = os.fork()
     if job == 0:
         return _work(channel, guard)
-    status = _Guard(channel, int(sys.argv[2]), job).watch()
+    status = _Guard(channel, int(sys.argv[2]), job, lease).watch()
     _sweep()
     if status is not None:
         with contextlib.suppress(OSError):
@@ -65,7 +68,9 @@ def _work(channel: socket.socket, guard: int) -> int:
 
 
 class _Guard:
-    def __init__(self, channel: socket.socket, parent: int, job: int) -> None:
+    def __init__(self, channel: socket.socket, parent: int, job: int, lease: LeaseReader) -> None:
+        self._lease = lease
+        self._frozen = False
         self._parent = parent
         self._job = job
         self._channel = channel.fileno()
@@ -81,12 +86,20 @@ class _Guard:
     def watch(self) -> int | None:
         """The wait status of the job's process; None when the worker has gone before."""
         while (status := _reap(self._job)) is None:
-            ready = dict(self._poll.poll(_LOOK_SECONDS * 1000))
+            ready = dict(self._poll.poll(self._look_again() * 1000))
             if self._channel in ready or os.getppid() != self._parent:
                 return None
             with contextlib.suppress(BlockingIOError):
                 os.read(self._woken, 4096)
         return status
+
+    def _look_again(self) -> float:
+        """Stops or continues the job's processes as the lease says; the seconds until the next look."""
+        left = self._lease.left
+        if self._frozen != (left <= 0):
+            self._frozen = not self._frozen
+            signal_descendants(os.getpid(), signal.SIGSTOP if self._frozen else signal.SIGCONT)
+        return _LOOK_SECONDS if self._frozen else min(_LOOK_SECONDS, left)
 
 
 def _reap(job: int | None = None) -> int | None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 
 from worker.child_protocol import MOST_LINE_BYTES
-from worker.process_tree import kill_descendants, signal_descendants
+from worker.process_tree import kill_descendants
 from worker.wording import MOST_DETAIL_BYTES
 
 
@@ -53,14 +53,6 @@ class ChildProcess:
             self._last_errors = (self._last_errors + chunk)[-MOST_DETAIL_BYTES:]
             take(chunk)
 
-    def freeze(self) -> None:
-        if self._guard.returncode is None:
-            signal_descendants(self.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        if self._guard.returncode is None:
-            signal_descendants(self.pid, signal.SIGCONT)
-
     def kill(self) -> None:
         """The job's processes; their guard then says how they ended, and ends."""
         if self._guard.returncode is None:
@@ -86,22 +78,22 @@ class ChildProcess:
 
 
 @contextlib.asynccontextmanager
-async def started_child() -> AsyncIterator[ChildProcess]:
-    """Raises OSError when the machine has no room for another process."""
+async def started_child(lease: int) -> AsyncIterator[ChildProcess]:
+    """`lease`: the descriptor of its clock. Raises OSError when the machine has no room for another process."""
     async with contextlib.AsyncExitStack() as closed_at_end:
         with contextlib.ExitStack() as handed_over:
             channel, child_channel = await _open_channel(closed_at_end)
             handed_over.callback(child_channel.close)
             errors, child_errors = await _open_errors(closed_at_end)
             handed_over.callback(os.close, child_errors)
-            guard = await _start_guard(child_channel.fileno(), child_errors)
+            guard = await _start_guard(child_channel.fileno(), lease, child_errors)
         child = ChildProcess(guard, channel, errors)
         closed_at_end.push_async_callback(child.end)
         yield child
 
 
-async def _start_guard(channel: int, errors: int) -> asyncio.subprocess.Process:
-    arguments = ["-X", "faulthandler", "-m", "worker.child", str(channel), str(os.getpid())]
+async def _start_guard(channel: int, lease: int, errors: int) -> asyncio.subprocess.Process:
+    arguments = ["-X", "faulthandler", "-m", "worker.child", str(channel), str(os.getpid()), str(lease)]
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -109,7 +101,7 @@ async def _start_guard(channel: int, errors: int) -> asyncio.subprocess.Process:
         # Not the worker's own, which may be a pipe that nobody empties.
         stdout=errors,
         stderr=errors,
-        pass_fds=[channel],
+        pass_fds=[channel, lease],
         start_new_session=True,
     )
 

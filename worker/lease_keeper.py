@@ -1,7 +1,8 @@
 """Keeps the leases of running jobs, from a thread with its own connection: a blocked event loop loses no lease.
 
 Trust window: a lease counts from the start of the call that secured it, on this machine's monotonic clock. When it
-could not be renewed until a fifth of it is left, its job is frozen; when Redis says that it is lost, its job is killed.
+could not be renewed until a fifth of it is left, its job is stopped: a child by its guard, which needs no help from
+here, so that it also happens while this whole process stands still. When Redis says that it is lost, its job is killed.
 """
 
 from __future__ import annotations
@@ -52,7 +53,6 @@ class LeaseKeeper:
         self._on_unknown = on_unknown
         self._renew_every = lease_seconds / 3
         self._beat_every = min(self._renew_every, LONGEST_BEAT_SECONDS)
-        self._trust = lease_seconds * 0.8
         self._pause = min(1.0, lease_seconds / 10)
         self._beat_at = 0.0
         self._rss_mb = 0
@@ -76,7 +76,7 @@ class LeaseKeeper:
             due = [(token, h) for token, h in held.items() if self._is_due(h, now)]
             if due or now - self._beat_at >= self._beat_every:
                 self._renew(due, busy=bool(held))
-            self._freeze_untrusted(held)
+            self._tell_distrusted(held)
 
     def _is_due(self, held: Held, now: float) -> bool:
         if now - held.renewed_at >= self._renew_every:
@@ -97,7 +97,7 @@ class LeaseKeeper:
             except QueueFull:
                 # Redis answers but cannot write or still loads: nobody else can take the jobs either.
                 for held in part:
-                    held.renewed_at = started
+                    self._trust(held, started)
                 continue
             except QueueError as error:
                 log.warning("leases could not be renewed: %s", error)
@@ -113,22 +113,24 @@ class LeaseKeeper:
             held.lost_at = min(held.lost_at, started)
             self._loop.call_soon_threadsafe(held.run.abandon)
             return
-        held.renewed_at = started
+        self._trust(held, started)
         held.recorded = records
-        if held.frozen:
-            held.frozen = False
-            self._loop.call_soon_threadsafe(held.run.thaw)
         if answer == CANCELLED and not held.cancelled:
             held.cancelled = True
             self._loop.call_soon_threadsafe(held.run.cancel)
 
-    def _freeze_untrusted(self, all_held: dict[str, Held]) -> None:
-        now = time.monotonic()
+    def _trust(self, held: Held, renewed_at: float) -> None:
+        held.renewed_at = renewed_at
+        held.distrusted = False
+        held.run.trust(renewed_at + self._slots.trust_seconds)
+
+    def _tell_distrusted(self, all_held: dict[str, Held]) -> None:
+        oldest = time.monotonic() - self._slots.trust_seconds
         for token, held in all_held.items():
-            if not held.frozen and now - held.renewed_at > self._trust and token in self._slots.held:
-                log.error("a job is frozen: its lease could not be renewed", extra=job_fields(held.job))
-                held.frozen = True
-                self._loop.call_soon_threadsafe(held.run.freeze)
+            if not held.distrusted and held.renewed_at < oldest and token in self._slots.held:
+                log.error("a job is stopped: its lease could not be renewed", extra=job_fields(held.job))
+                held.distrusted = True
+                self._loop.call_soon_threadsafe(held.run.distrust)
 
     def _give_up_on_stuck(self, all_held: dict[str, Held], now: float) -> None:
         """A job far past its end, or one that runs on after its lease was lost, blocks the loop or ignores everything.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from jobqueue.config import JobTypeSettings
@@ -27,6 +28,7 @@ from worker.child_protocol import (
     encode,
 )
 from worker.job_context import JobFacts
+from worker.lease_clock import LeaseClock
 from worker.memory import MemoryWatch
 from worker.note import Note
 from worker.wording import fault
@@ -50,8 +52,8 @@ class ProcessJob:
         self._put = put
         self._child: ChildProcess | None = None
         self._loop = asyncio.get_running_loop()
-        self._thawed = asyncio.Event()
-        self._thawed.set()
+        self._trusted_until = float("inf")
+        self._lease: LeaseClock | None = None
         self._started = False
         self._given_up = False
         self._answer: Outcome | None = None
@@ -62,7 +64,7 @@ class ProcessJob:
 
     async def wait(self) -> Outcome:
         try:
-            async with started_child() as child:
+            async with self._open_child() as child:
                 self._child = child
                 await self._accompany(child)
                 return self._answer or self._too_large or self._crash(child)
@@ -72,6 +74,15 @@ class ProcessJob:
             return Failed(*fault("ChildNotStarted", str(error)))
         finally:
             self._child = None
+
+    @contextlib.asynccontextmanager
+    async def _open_child(self) -> AsyncIterator[ChildProcess]:
+        with contextlib.closing(LeaseClock(self._trusted_until)) as lease:
+            self._lease = lease
+            # Once more: somebody may have said otherwise before he could be heard.
+            lease.set(self._trusted_until)
+            async with started_child(lease.descriptor) as child:
+                yield child
 
     @property
     def ended(self) -> bool:
@@ -85,20 +96,15 @@ class ProcessJob:
 
     def force(self) -> None:
         self._given_up = True
-        self._thawed.set()
         if self._child is not None:
             self._child.kill()
             self._set_timer(GUARD_SECONDS, self._child.kill_guard)
 
-    def freeze(self) -> None:
-        self._thawed.clear()
-        if self._child is not None and self._started:
-            self._child.freeze()
-
-    def thaw(self) -> None:
-        self._thawed.set()
-        if self._child is not None and self._started:
-            self._child.thaw()
+    def trust(self, until: float) -> None:
+        """From any thread. Until then, on the monotonic clock, the job may run; past that its guard stops it."""
+        self._trusted_until = until
+        if self._lease is not None:
+            self._lease.set(until)
 
     async def _accompany(self, child: ChildProcess) -> None:
         """Until the child has ended and everything that it said is read."""
@@ -128,7 +134,6 @@ class ProcessJob:
                 return
 
     async def _begin(self, child: ChildProcess) -> None:
-        await self._thawed.wait()
         if self._given_up:
             self.force()
             return

@@ -17,6 +17,8 @@ from worker.job_runner import JobRun
 
 log = logging.getLogger(__name__)
 
+# Of a lease: the rest is for stopping a job before another worker may have it.
+TRUSTED_SHARE: Final = 0.8
 # A job that outlives its time limit and its grace by this much is not extended any more.
 HARD_LIMIT_MARGIN: Final = 10.0
 
@@ -34,7 +36,7 @@ class Held:
     hard_limit: float
     lost_at: float = float("inf")
     recorded: bool = False
-    frozen: bool = False
+    distrusted: bool = False
     cancelled: bool = False
 
 
@@ -44,6 +46,7 @@ class Slots:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._size = settings.worker.concurrency
+        self.trust_seconds = TRUSTED_SHARE * settings.queue.lease_seconds
         self._reserved = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.held: dict[str, Held] = {}
@@ -69,6 +72,7 @@ class Slots:
         """Run a claimed job; when it has ended its outcome waits in `ended`."""
         token = job.token
         run = JobRun(job, self._settings, lambda note: self._note(token, job, note))
+        run.trust(renewed_at + self.trust_seconds)
         self.held[token] = Held(job, run, renewed_at, time.monotonic(), self._hard_limit(job))
         task = asyncio.get_running_loop().create_task(self._run(token, job, run), name=f"job-{job.job_id}")
         self._tasks.add(task)

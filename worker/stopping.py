@@ -31,13 +31,16 @@ class Execution(Protocol):
 
 
 class Stoppable:
-    """The part of a job's run that others steer. All methods are called in the event loop.
+    """The part of a job's run that others steer. All methods but `trust` are called in the event loop.
 
     Once somebody has decided how the run ends, what the job itself says of its end does not count any more: half a
     result, returned because it was told to hurry, is no result.
     """
 
-    __slots__ = ("_asked", "_context", "_decided", "_execution", "_job", "_settings", "_stuck", "_timer", "_verdict")
+    __slots__ = (
+        "_asked", "_context", "_decided", "_execution", "_job", "_settings", "_stuck", "_timer", "_trusted_until",
+        "_verdict",
+    )  # fmt: skip
 
     def __init__(self, job: Claimed, settings: Settings) -> None:
         self._job = job
@@ -48,6 +51,7 @@ class Stoppable:
         self._asked = False
         self._stuck = False
         self._decided = False
+        self._trusted_until = float("inf")
         self._verdict: Outcome | None = None
 
     def cancel(self) -> None:
@@ -60,16 +64,17 @@ class Stoppable:
         self._decided = False
         self._stop(None, at_once=True)
 
-    def freeze(self) -> None:
-        """What runs in the loop cannot be paused: it is given back instead."""
-        if isinstance(self._execution, ProcessJob):
-            self._execution.freeze()
-        else:
-            self._stop(Released())
+    def trust(self, until: float) -> None:
+        """From any thread. Until then, on the monotonic clock, the lease holds; past that a child stands still."""
+        self._trusted_until = until
+        execution = self._execution
+        if isinstance(execution, ProcessJob):
+            execution.trust(until)
 
-    def thaw(self) -> None:
-        if isinstance(self._execution, ProcessJob):
-            self._execution.thaw()
+    def distrust(self) -> None:
+        """The lease is in doubt. What runs in the loop cannot be paused like a child: it is given back."""
+        if not isinstance(self._execution, ProcessJob):
+            self._stop(Released())
 
     @property
     def stuck(self) -> bool:
@@ -78,6 +83,7 @@ class Stoppable:
 
     def _begin(self, execution: Execution) -> None:
         self._execution = execution
+        self.trust(self._trusted_until)
         if self._job.timeout_seconds is not None:
             self._set_timer(self._job.timeout_seconds, self._time_is_up)
 

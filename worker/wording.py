@@ -45,6 +45,9 @@ def fault_of(error: BaseException) -> Fault:
     # Not str(error): this text survives an exception whose own __str__ raises.
     story = TracebackException.from_exception(error)
     name, text = type(error).__name__, str(story)
+    if isinstance(error, OSError) and error.strerror:
+        # Without the file's name: users read this line, and the folders of this machine are not theirs.
+        text = error.strerror
     permanent = isinstance(error, PermanentError)
     line = text if permanent else f"{name}: {text}" if text else name
     return Fault(one_line(line), tail("".join(story.format())), permanent)

@@ -91,6 +91,7 @@ class Worker:
         self._keeper.start()
         await asyncio.wait({background, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if background.done():
+            await self._give_back()
             await background
         await self._drain()
         stopped.cancel()
@@ -155,6 +156,15 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REPORT_SECONDS):
                 await self._report()
+
+    async def _give_back(self) -> None:
+        """After a defect of this worker nobody reports any more, but its jobs need not wait for the rescue."""
+        for held in list(self.slots.held.values()):
+            held.run.release()
+        with contextlib.suppress(TimeoutError, QueueError):
+            async with asyncio.timeout(REPORT_SECONDS):
+                await self.slots.wait_all()
+                await Consumer(self._queue.namespace, self._queue.name).finish([*self.slots.ended, *self.slots.stuck])
 
     async def _report(self) -> None:
         """Until every outcome is in Redis, those of jobs that cannot be stopped last: the process ends next."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from support import LEASE, System, running, wait_for
 
@@ -157,6 +158,26 @@ def test_api_L3_a_frozen_worker_wakes_up_without_rights(system: System) -> None:
     system.kill(first, signal.SIGTERM)
     assert system.status(job_id) == done
     assert system.redis().hget(f"rq:job:{job_id}", "x_mark") == seq_before
+    assert_sound(system)
+
+
+def test_api_L3_a_child_of_a_frozen_worker_stands_still_before_another_runs_it(system: System) -> None:
+    """The worker itself cannot stop it: its guard does, by the lease."""
+    system.server()
+    first = system.worker()
+    job_id = system.submit("child", seconds=LEASE * 3)
+    wait_for(lambda: system.traces("start", job_id), "the job runs")
+    child = psutil.Process(system.traces("start", job_id)[0].pid)
+    first.send_signal(signal.SIGSTOP)
+    system.worker()
+    wait_for(lambda: child.status() == psutil.STATUS_STOPPED, "the first child is stopped", LEASE + 5)
+    assert len(system.traces("start", job_id)) == 1
+    wait_for(lambda: len(system.traces("start", job_id)) == 2, "another worker runs it", LEASE + 10)
+    assert child.status() == psutil.STATUS_STOPPED
+    first.send_signal(signal.SIGCONT)
+    wait_for(lambda: not child.is_running(), "the first child is ended")
+    assert system.wait_status(job_id, "completed")["attempt"] == 2
+    assert len(system.traces("end", job_id)) == 1
     assert_sound(system)
 
 

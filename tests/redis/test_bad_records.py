@@ -76,6 +76,18 @@ async def test_a_damaged_record_is_not_claimed_and_keeps_nobody_waiting(
     await queue.cleanup.run_if_due()
 
 
+async def test_an_id_that_is_none_is_not_claimed(queue: JobQueue, lane: Lane, valkey: ValkeyServer) -> None:
+    good = new("ann")
+    for job_id in (b"\xff\xfe", b"a b", b"a:b"):
+        valkey.client.hset(b"rq:job:" + job_id, mapping={"status": "queued", "origin": "default", "data": "x"})
+        valkey.client.rpush("rq:queue:default", job_id)
+    await queue.producer.enqueue(good)
+    (taken,) = (await lane.advance([], 5)).jobs
+    assert taken.job_id == good.job_id
+    assert valkey.client.smembers("rq:x:damaged") == {b"\xff\xfe", b"a b", b"a:b"}
+    await lane.advance([Ended(taken, Completed(1))], 0)
+
+
 async def test_a_key_of_another_type_under_an_id_is_a_conflict(queue: JobQueue, valkey: ValkeyServer) -> None:
     jobs = [new("ann"), new("bob"), new("cat")]
     valkey.client.set(f"rq:job:{jobs[1].job_id}", "nonsense")

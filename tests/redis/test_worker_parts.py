@@ -392,6 +392,9 @@ class FakeRun:
     def __init__(self) -> None:
         self.told: dict[str, float] = {}
 
+    def trust(self, until: float) -> None:
+        self.trusted_until = until
+
     def __getattr__(self, name: str) -> Callable[[], None]:
         return lambda: self.told.setdefault(name, time.monotonic()) and None
 
@@ -406,6 +409,7 @@ class Kept:
         self.run = FakeRun()
         self.unknown = 0
         slots = Slots(Settings())
+        slots.trust_seconds = 0.8 * self.LEASE
         job = claimed_job()
         now = time.monotonic()
         self.held = Held(job, self.run, now, now, float("inf"))  # type: ignore[arg-type]
@@ -451,15 +455,15 @@ async def test_a_lease_is_renewed_each_third_and_the_job_left_alone(kept: Kept) 
     assert kept.keeper.alive
 
 
-async def test_a_job_is_frozen_before_its_lease_ends_and_thawed_after(kept: Kept) -> None:
+async def test_a_job_is_trusted_until_a_fifth_of_its_lease_is_left(kept: Kept) -> None:
     await until_true(lambda: kept.renewer.calls >= 2, "renewed")
     kept.renewer.failure = QueueUnavailable("away")
-    frozen = await kept.until_told("freeze")
-    assert 0.8 * kept.LEASE <= frozen - kept.held.renewed_at < kept.LEASE
-    assert "thaw" not in kept.run.told
+    distrusted = await kept.until_told("distrust")
+    assert 0.8 * kept.LEASE <= distrusted - kept.held.renewed_at < kept.LEASE
+    assert kept.run.trusted_until == kept.held.renewed_at + 0.8 * kept.LEASE
     kept.renewer.failure = None
-    assert await kept.until_told("thaw") > frozen
-    assert set(kept.run.told) == {"freeze", "thaw"}
+    await until_true(lambda: kept.run.trusted_until > distrusted, "trusted again")
+    assert set(kept.run.told) == {"distrust"}
 
 
 async def test_a_server_that_cannot_write_extends_the_trust(kept: Kept) -> None:

@@ -66,7 +66,7 @@ async def test_a_call_without_parameters_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "expected"), [("cancel", Stopped()), ("release", Released()), ("freeze", Released()), ("abandon", None)]
+    ("way", "expected"), [("cancel", Stopped()), ("release", Released()), ("distrust", Released()), ("abandon", None)]
 )
 async def test_ways_to_stop_a_job_type(tmp_path: Path, way: str, expected: Outcome | None) -> None:
     started = Started(of_type(), settings_with(tmp_path, "async_cooperates", "async"))
@@ -83,7 +83,7 @@ async def test_the_time_limit_of_a_job_type(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "expected"), [("cancel", Stopped()), ("release", Released()), ("freeze", Released()), ("abandon", None)]
+    ("way", "expected"), [("cancel", Stopped()), ("release", Released()), ("distrust", Released()), ("abandon", None)]
 )
 async def test_a_stuck_job_type_holds_up_nobody(tmp_path: Path, way: str, expected: Outcome | None) -> None:
     started = Started(of_type(), settings_with(tmp_path, "async_ignores", "async", cancel_grace_seconds=0.1))

@@ -151,17 +151,16 @@ async def test_the_task_around_a_cancelled_run_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "expected"), [("cancel", Stopped()), ("release", Released()), ("freeze", Released()), ("abandon", None)]
+    ("way", "expected"), [("cancel", Stopped()), ("release", Released()), ("distrust", Released()), ("abandon", None)]
 )
 @pytest.mark.parametrize("function", ["plain_sleeps", "plain_returns_when_cancelled"])
 async def test_ways_to_stop_a_plain_function(tmp_path: Path, way: str, expected: Outcome | None, function: str) -> None:
     started = await begun(plain(function), tmp_path)
     getattr(started.run, way)()
-    started.run.thaw()
     assert await started.outcome() == expected
 
 
-@pytest.mark.parametrize("way", ["cancel", "release", "freeze", "abandon"])
+@pytest.mark.parametrize("way", ["cancel", "release", "distrust", "abandon"])
 async def test_a_run_stopped_before_it_began_does_nothing(tmp_path: Path, way: str) -> None:
     started = Started(plain("plain_sleeps"), settings_with(tmp_path))
     getattr(started.run, way)()
@@ -172,7 +171,7 @@ async def test_a_run_stopped_before_it_began_does_nothing(tmp_path: Path, way: s
 async def test_stopping_a_run_that_has_ended_does_nothing(tmp_path: Path) -> None:
     started = Started(plain("plain_waits"), settings_with(tmp_path))
     assert await started.outcome() == Completed("waited")
-    started.run.freeze()
+    started.run.distrust()
     started.run.cancel()
     started.run.abandon()
     assert not started.run.stuck

@@ -98,37 +98,37 @@ def _states(started: Started) -> set[str]:
     return {process.status() for process in guard.children(recursive=True)}
 
 
-async def test_a_frozen_job_stands_still_until_it_is_thawed(tmp_path: Path) -> None:
+async def test_a_job_stands_still_while_its_lease_is_not_trusted(tmp_path: Path) -> None:
     started = Started(of_type(), settings_with(tmp_path, "spins"))
     counter = started.folder / "counter"
     await until(counter.exists, "it counts")
-    started.run.freeze()
+    started.run.trust(0.0)
     await until(lambda: _states(started) == {psutil.STATUS_STOPPED}, "all its processes are stopped")
     at = counter.read_text()
     # The time that another job takes from start to end is enough to count on.
     assert await outcome_of(of_type(job_id="other"), settings_with(tmp_path)) is not None
     assert counter.read_text() == at
-    started.run.thaw()
+    started.run.trust(float("inf"))
     await until(lambda: counter.read_text() not in ("", at), "it counts on")
     started.run.abandon()
     assert await started.outcome() is None
 
 
-async def test_a_frozen_job_can_be_killed(tmp_path: Path) -> None:
+async def test_a_job_that_stands_still_can_be_killed(tmp_path: Path) -> None:
     started = Started(of_type(), settings_with(tmp_path, "spins", cancel_grace_seconds=0.1))
     await started.noted()
-    started.run.freeze()
+    started.run.trust(0.0)
     started.run.cancel()
     assert await started.outcome() == Stopped()
 
 
-async def test_a_job_frozen_before_its_child_is_ready_does_not_begin(tmp_path: Path) -> None:
+async def test_a_job_without_trust_before_its_child_is_ready_does_not_begin(tmp_path: Path) -> None:
     started = Started(of_type(), settings_with(tmp_path, "cooperates"))
     await until(lambda: bool(children()), "the guard was started")
-    started.run.freeze()
+    started.run.trust(0.0)
     assert await outcome_of(of_type(job_id="other"), settings_with(tmp_path)) is not None
     assert started.notes == []
-    started.run.thaw()
+    started.run.trust(float("inf"))
     await started.noted()
     started.run.cancel()
     assert await started.outcome() == Stopped()

@@ -20,16 +20,19 @@ local function may_run(id, user, stopping)
   return live_of(user) < PER_USER
 end
 
--- Anything else than a waiting job is dropped from the list: a second entry of a running one, a record that has gone,
--- or a key of another type under a job's name (kept aside for the operator).
-local function readable(id)
-  local values = read_fields(id, 'status', 'x_core', 'x_run', 'data')
-  if values[1] == 'queued' or (values[1] == 'rate_limited' and unmarked[id]) then return values end
+-- A record with nonsense in it cannot be run; the operator finds it among the damaged, and the others go on.
+local function set_aside(id)
+  call('SADD', X .. 'damaged', id)
   return nil
 end
 
--- A record with nonsense in it cannot be run; the operator finds it among the damaged, and the others go on.
-local function set_aside(id) call('SADD', X .. 'damaged', id) end
+-- Anything else than a waiting job is dropped from the list: a second entry of a running one, a record that has gone,
+-- a key of another type under a job's name, or an id that RQ does not allow.
+local function readable(id)
+  local values = read_fields(id, 'status', 'x_core', 'x_run', 'data')
+  if values[1] ~= 'queued' and not (values[1] == 'rate_limited' and unmarked[id]) then return nil end
+  return string.find(id, '^[%w_-]+$') and values or set_aside(id)
+end
 
 local function start(id, execution, worker, core, run, data)
   local user, _, queue, job_type, created = string.match(core, CORE_HEAD)
