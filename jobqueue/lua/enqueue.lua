@@ -50,6 +50,7 @@ end
 local function note_twin(first, digest)
   local answer = { first.digest == digest and 'exists' or 'conflict', '', first.answer[3] }
   answers[#answers + 1] = answer
+  first.twins = first.twins or {}
   first.twins[#first.twins + 1] = answer
 end
 
@@ -65,7 +66,7 @@ for i = ITEMS, #ARGV, SIZE do
       answers[#answers + 1] = { other == digest and 'exists' or 'conflict', state, id }
     else
       answers[#answers + 1] = { 'created', '', id }
-      first_of[id] = { at = i, digest = digest, answer = answers[#answers], twins = {} }
+      first_of[id] = { at = i, digest = digest, answer = answers[#answers] }
       fresh[#fresh + 1] = first_of[id]
     end
   end
@@ -113,7 +114,9 @@ end
 local function forget_expired()
   local ids = {}
   for n, entry in ipairs(fresh) do ids[n] = ARGV[entry.at] end
-  for _, state in ipairs({ 'completed', 'failed', 'cancelled' }) do many('ZREM', state_key(state), ids) end
+  local found = 0
+  for _, state in ipairs({ 'completed', 'failed', 'cancelled' }) do found = found + many('ZREM', state_key(state), ids) end
+  if found == 0 then return end
   for _, registry in ipairs({ 'finished', 'failed', 'canceled' }) do
     many('ZREM', P .. ':' .. registry .. ':' .. queue, ids)
   end
@@ -140,7 +143,7 @@ local function store(entry, created)
     append(pending, 1, created, id)
   end
   entry.answer[2] = state
-  for _, twin in ipairs(entry.twins) do twin[2] = state end
+  for _, twin in ipairs(entry.twins or {}) do twin[2] = state end
   changed(id, state, 0, user, job_type)
 end
 

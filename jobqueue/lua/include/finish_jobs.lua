@@ -30,7 +30,7 @@ local function purge_ownerless()
   local tokens, ids = ownerless.tokens, ownerless.ids
   if #tokens == 0 then return end
   for _, key in ipairs(call('SMEMBERS', P .. ':queues')) do many('ZREM', P .. ':wip:' .. string.sub(key, #P + 8), tokens) end
-  many('SREM', X .. 'live:default_user', tokens)
+  if many('SREM', X .. 'live:default_user', tokens) > 0 then freed.users.default_user = true end
   for _, limiter in ipairs(call('SRANDMEMBER', P .. ':rl-keys', MOST_ASKED)) do
     local user = string.sub(limiter, 1, 5) == 'user:' and string.sub(limiter, 6) or limiter
     if many('SREM', X .. 'live:' .. user, tokens) > 0 then freed.users[user] = true end

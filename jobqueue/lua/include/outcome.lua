@@ -31,19 +31,24 @@ local function delete_job(id, user, queue)
   call('ZREM', X .. 'user:' .. user, id)
 end
 
+-- `run`: how to call Redis.
+local function append_result(run, stream, kind, worker, execution, fence, value)
+  if value == '' then
+    return run('XADD', stream, 'MAXLEN', '~', 10, '*', 'type', kind, 'worker_name', worker, 'execution_id', execution,
+      'execution_started_at', seconds(fence), 'execution_ended_at', seconds(now))
+  end
+  return run('XADD', stream, 'MAXLEN', '~', 10, '*', 'type', kind, 'worker_name', worker,
+    kind == 1 and 'return_value' or 'exc_string', value, 'execution_id', execution,
+    'execution_started_at', seconds(fence), 'execution_ended_at', seconds(now))
+end
+
 -- `kind`: 1 successful, 2 failed. `value`: base64, '' = none.
 local function add_result(id, kind, worker, execution, fence, value)
   local stream = P .. ':results:' .. id
-  local entry = { 'XADD', stream, 'MAXLEN', '~', 10, '*', 'type', kind, 'worker_name', worker, 'execution_id', execution,
-    'execution_started_at', seconds(fence), 'execution_ended_at', seconds(now) }
-  if value ~= '' then
-    entry[#entry + 1] = kind == 1 and 'return_value' or 'exc_string'
-    entry[#entry + 1] = value
-  end
+  if type(append_result(redis.pcall, stream, kind, worker, execution, fence, value)) == 'string' then return end
   -- What somebody else put under this name must not keep the outcome from being recorded.
-  if type(redis.pcall(unpack(entry))) == 'string' then return end
   call('DEL', stream)
-  call(unpack(entry))
+  append_result(call, stream, kind, worker, execution, fence, value)
 end
 
 -- A job that failed for good. `f`: the whole record, counters as they shall be.
