@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from worker.jobs.document_processing import child, document
@@ -27,6 +28,9 @@ def process_with_accidents(task: Task, record: Record, tell: Callable[[Record], 
         signal.pause()
     if word == "PRINT":
         print("a library that talks")
+    if word == "FULL":
+        # As much as fits into a device that is always full.
+        task = replace(task, text_file="/dev/full")
     if word == "MEMORY":
         document.parse = need_too_much  # type: ignore[assignment]
     document.process(task, record, tell)

@@ -19,13 +19,16 @@ SAMPLES = Path(__file__).parent
 class FakeContext:
     """A job context that notes progress; `stop_when` is asked at each check and ends the job by raising."""
 
-    job_id, user_id, attempt, fence = "job-1", "user-1", 1, 1
+    job_id, user_id, attempt = "job-1", "user-1", 1
     cancelled = False
     seconds_left = None
     log = logging.getLogger("test.documents")
 
-    def __init__(self, folder: Path, input_root: Path, stop_when: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, folder: Path, input_root: Path, stop_when: Callable[[], None] = lambda: None, *, fence: int = 1
+    ) -> None:
         folder.mkdir(exist_ok=True)
+        self.fence = fence
         self.folder, self.input_root = folder, input_root
         self.check = stop_when
         self.notes: list[tuple[float, str, int, int]] = []

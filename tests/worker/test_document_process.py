@@ -154,7 +154,7 @@ def test_process_that_died_between_two_documents(tmp_path: Path) -> None:
 
     def kill_the_idle_process() -> None:
         """The check before the second document finds the process waiting for it."""
-        work = tmp_path / "job" / "work.partial"
+        work = tmp_path / "job" / "work.1.partial" / "document"
         idle = set(psutil.Process().children()) - older if work.exists() else set()
         if not processes and idle and not list(work.iterdir()):
             processes.update(idle)

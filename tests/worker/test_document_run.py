@@ -219,18 +219,6 @@ def test_same_content_twice_is_two_documents(tmp_path: Path) -> None:
     assert len({row["document_id"] for row in result["documents"]}) == 2
 
 
-def test_stale_files_are_removed(tmp_path: Path) -> None:
-    run_files(tmp_path, {"a.txt": b"first", "b.txt": b"second"})
-    for name in ("chunks.jsonl.partial", "work.partial/0001.text", "manifest.json.partial"):
-        (tmp_path / "job" / name).parent.mkdir(exist_ok=True)
-        (tmp_path / "job" / name).write_bytes(b"left by a killed attempt")
-    (tmp_path / "job" / "notes.log").write_bytes(b"not ours")
-    run_files(tmp_path, {"c.txt": b"third"})
-    names = sorted(file.name for file in (tmp_path / "job").iterdir())
-    assert names == ["chunks.jsonl", "documents.jsonl", "manifest.json", "notes.log", "text"]
-    assert len(list((tmp_path / "job" / "text").iterdir())) == 1
-
-
 def test_all_failed(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match=r"a\.txt: empty_file, .* And 1 more\.") as caught:
         run_files(tmp_path, dict.fromkeys(("a.txt", "b.txt", "c.txt", "d.txt"), b""))

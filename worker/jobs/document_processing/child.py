@@ -15,9 +15,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from worker.jobs.document_processing.errors import StorageError
 from worker.jobs.document_processing.record import Record, new_record
 from worker.jobs.document_processing.task import Task
+from worker.jobs.document_processing.workspace import storing
 
 MEMORY_LIMIT_BYTES = 1500 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
@@ -32,11 +35,19 @@ def main(process: Process | None = None) -> None:
     replies = _take_stdout()
     process = process or _load()
     for line in sys.stdin.buffer:
-        order = json.loads(line)
-        task = Task.load(Path(order["task"]), order["password"])
+        _reply(replies, _serve(json.loads(line), process, lambda message: _reply(replies, message)))
+
+
+def _serve(order: dict[str, Any], process: Process, tell: Callable[[Record], None]) -> Record:
+    """The last answer to the order."""
+    try:
+        with storing():
+            task = Task.load(Path(order["task"]), order["password"])
         record = new_record(task)
-        process(task, record, lambda message: _reply(replies, message))
-        _reply(replies, {"record": record})
+        process(task, record, tell)
+    except StorageError as error:
+        return {"storage": str(error)}
+    return {"record": record}
 
 
 def _load() -> Process:

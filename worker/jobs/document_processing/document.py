@@ -14,6 +14,7 @@ from worker.jobs.document_processing.record import Record, failure, identity, js
 from worker.jobs.document_processing.sniff import Sniffed, sniff, sniff_inline
 from worker.jobs.document_processing.sources import read_file, too_large
 from worker.jobs.document_processing.task import Task
+from worker.jobs.document_processing.workspace import storing
 
 Tell = Callable[[Record], None]
 _PARSING = 0.75
@@ -22,7 +23,8 @@ _PARSING = 0.75
 def process(task: Task, record: Record, tell: Tell) -> None:
     """Fill in `record`, and write the normal form and the chunks to the files that the task names.
 
-    `tell` gets {"facts": {...}} as soon as the document is read, and {"stage": word, "progress": 0.0 to 1.0}.
+    `tell` gets {"facts": {...}} as soon as the document is read, and {"stage": word, "progress": 0.0 to 1.0}. Raises
+    StorageError.
     """
     try:
         _process(task, record, tell)
@@ -67,9 +69,10 @@ def _note(record: Record, notices: list[Notice]) -> None:
 
 
 def _write(task: Task, document_id: str, text: str, chunks: list[Chunk]) -> None:
-    with Path(task.chunks_file).open("wb") as file:
-        file.writelines(_line(document_id, text, piece, task.chunking.strategy) for piece in chunks)
-    Path(task.text_file).write_bytes(text.encode("utf-8"))
+    with storing():
+        with Path(task.chunks_file).open("wb") as file:
+            file.writelines(_line(document_id, text, piece, task.chunking.strategy) for piece in chunks)
+        Path(task.text_file).write_bytes(text.encode("utf-8"))
 
 
 def _line(document_id: str, text: str, piece: Chunk, strategy: str) -> bytes:

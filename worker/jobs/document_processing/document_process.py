@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from worker.jobs.document_processing.errors import DocumentError
+from worker.jobs.document_processing.errors import DocumentError, StorageError
 
 CHILD_MODULE = "worker.jobs.document_processing.child"
 _POLL_SECONDS = 0.1
@@ -48,7 +48,7 @@ class DocumentProcess:
         """Hand over the task and yield the answers; the last one has the key "record".
 
         `check` is called at least every tenth of a second and may raise. `timeout` is in seconds. Raises DocumentError
-        `document_timeout` or `parser_crashed`; the process is gone then.
+        `document_timeout` or `parser_crashed`, and the process is gone then, or StorageError.
         """
         pipe = self._hand_over({"task": str(task_file), "password": password})
         patience = _Patience(timeout)
@@ -63,6 +63,8 @@ class DocumentProcess:
             *lines, rest = (rest + (block or b"")).split(b"\n")
             for line in lines:
                 message: Message = json.loads(line)
+                if "storage" in message:
+                    raise StorageError(message["storage"])
                 yield message
                 if "record" in message:
                     return

@@ -1,10 +1,14 @@
-"""The failure of one document. The job goes on with the next one."""
+"""The failure of one document, with which the job goes on, and that of the storage, with which it cannot."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 Stage = Literal["read", "sniff", "parse", "chunk"]
+
+
+class StorageError(Exception):
+    """The job's own files cannot be written. No document is to blame, and another attempt may succeed."""
 
 
 class DocumentError(Exception):

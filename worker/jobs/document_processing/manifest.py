@@ -1,4 +1,4 @@
-"""The manifest: what went in, what came out, and the only place for times."""
+"""The manifest: what went in, what came out, and the only place for what differs from run to run."""
 
 from __future__ import annotations
 
@@ -25,13 +25,17 @@ _REDACTED = "***"
 
 
 def make_manifest(
-    parameters: Parameters, outcomes: Sequence[Outcome], files: list[FileEntry], started: datetime
+    parameters: Parameters, outcomes: Sequence[Outcome], files: list[FileEntry], started: datetime, fence: int
 ) -> dict[str, object]:
-    """`files` has path, bytes, sha256 and records (lines, or 1 for a text) of every other artefact."""
+    """`files` has path, bytes, sha256 and records (lines, or 1 for a text) of every other artefact.
+
+    An execution with a lower fence than the one told here does not replace the files.
+    """
     finished = datetime.now(UTC)
     return {
         "schema_version": SCHEMA_VERSION,
         "job_type": "document_processing",
+        "fence": fence,
         "parameters": _parameters(parameters),
         "seed": None,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},

@@ -6,8 +6,8 @@ import time
 from datetime import UTC, datetime
 from importlib.util import find_spec
 
-from worker.context import JobCancelled, JobContext, PermanentError
-from worker.jobs.document_processing.artefacts import Artefacts, clear
+from worker.context import JobContext, PermanentError
+from worker.jobs.document_processing.artefacts import Artefacts
 from worker.jobs.document_processing.document_process import DocumentProcess
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.manifest import make_manifest
@@ -16,6 +16,7 @@ from worker.jobs.document_processing.parameters import Document, Parameters
 from worker.jobs.document_processing.progress import Progress
 from worker.jobs.document_processing.record import Record, failure, new_record
 from worker.jobs.document_processing.task import Limits, Task
+from worker.jobs.document_processing.workspace import storing, workspace
 
 _MODULES = (
     "chardetng_py",
@@ -31,18 +32,17 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     """Process all documents and return the summary; the data is in the job's folder.
 
     Raises PermanentError `no_documents_parsed`, `document_failed` (fail_fast), `too_many_errors` (max_error_rate) or
-    `missing_dependency`, and JobCancelled; after a cancellation no artefact is left.
+    `missing_dependency`, StorageError and JobCancelled; after these two no artefact is left.
     """
     _require_libraries()
     started = datetime.now(UTC)
-    try:
-        with Artefacts(ctx.folder) as artefacts, DocumentProcess() as process:
-            documents = _Documents(ctx, parameters, artefacts, process)
-            error = documents.process_all()
-            artefacts.write_manifest(make_manifest(parameters, documents.outcomes, artefacts.finish(), started))
-    except JobCancelled:
-        clear(ctx.folder)
-        raise
+    with workspace(ctx) as work, DocumentProcess() as process:
+        artefacts = Artefacts(work)
+        artefacts.open()
+        documents = _Documents(ctx, parameters, artefacts, process)
+        error = documents.process_all()
+        files = artefacts.entries()
+        artefacts.publish(make_manifest(parameters, documents.outcomes, files, started, ctx.fence))
     if error is not None:
         raise error
     documents.progress.finish()
@@ -94,7 +94,8 @@ class _Documents:
     def _follow(self, task: Task, record: Record) -> None:
         """Let the document process work, and fill in `record` with what it finds."""
         task_file = self._artefacts.work_file(task.index, "json")
-        task.save(task_file)
+        with storing():
+            task.save(task_file)
         timeout = self._parameters.document_timeout
         for message in self._process.run(task_file, task.password, timeout, self._ctx.check):
             if "progress" in message:
