@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from semantic_text_splitter import TextSplitter
 
 from worker.jobs.document_processing import chunk as chunk_module
+from worker.jobs.document_processing import measure
 from worker.jobs.document_processing.chunk import Chunk, chunk
 from worker.jobs.document_processing.decode import normalise
 from worker.jobs.document_processing.errors import DocumentError
@@ -203,6 +204,40 @@ def test_very_long_runs_are_no_trouble(text: str, kind: str) -> None:
     for chunking in (make("token", 512, 50), make("character", 2000, 200)):
         pieces = chunk(parsed, chunking)
         check(parsed.text, pieces)
+
+
+SHAPES = {
+    "one line": "Some words of prose here. ",
+    "no sentences": "words and words ",
+    "lines": "a line of words\n",
+    "paragraphs": "A short paragraph.\n\n",
+    "other blanks": "words\u00a0and\u3000words\t",
+    "long words": "x" * 19_990 + " ",
+    "no blanks": "水道の水",
+}
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+def test_splitter_gets_parts_of_bounded_size(shape: str) -> None:
+    """Its time grows with the square of what it gets."""
+    text = SHAPES[shape] * (1_100_000 // len(SHAPES[shape]))
+    parts = list(measure._parts(text))
+    assert "".join(text[start:end] for start, end in parts) == text
+    assert len(parts) >= 5 and all(0 < end - start <= 200_020 for start, end in parts)
+    if shape not in ("other blanks", "no blanks"):
+        assert all(text[end - 1].isspace() for _, end in parts[:-1]) or shape == "long words"
+
+
+def test_parts_end_where_the_text_does_if_they_can() -> None:
+    text = ("One sentence and\nits second line. " * 3 + "\n\n") * 4000
+    parts = list(measure._parts(text))
+    assert len(parts) == 3 and all(text[:end].endswith("\n\n") for _, end in parts)
+
+
+def test_long_line_is_cut_like_any_other_text() -> None:
+    text = " ".join(f"Sentence number {n} has a few words." for n in range(12_000))
+    for chunking in (make("token", 512, 50), make("character", 2000, 200)):
+        check(text, chunk(parsed_of(text, "text"), chunking))
 
 
 def test_one_short_text_is_one_chunk() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import zipfile
 from collections import Counter
 from io import BytesIO
@@ -92,6 +93,35 @@ def test_docx_external_image_is_dropped() -> None:
     assert parse_docx(data).text == "before\n\nafter\n"
 
 
+@pytest.mark.parametrize("kind", ["page", "column", "textWrapping"])
+def test_docx_break_parts_words(kind: str) -> None:
+    body = f'<w:p><w:r><w:t>one</w:t></w:r><w:r><w:br w:type="{kind}"/></w:r><w:r><w:t>two</w:t></w:r></w:p>'
+    assert parse_docx(docx_of_body(body)).text == "one  \ntwo\n"
+
+
+def test_docx_break_in_front_of_a_heading_is_nothing() -> None:
+    look = '<w:pPr><w:pStyle w:val="Heading1"/></w:pPr>'
+    body = f'<w:p>{look}<w:r><w:br w:type="page"/></w:r><w:r><w:t>Head</w:t></w:r></w:p>{paragraph("text")}'
+    assert parse_docx(docx_of_body(body)).text == "# Head\n\ntext\n"
+
+
+def test_docx_break_in_a_heading_leaves_it_one() -> None:
+    look = '<w:pPr><w:pStyle w:val="Heading1"/></w:pPr>'
+    run = "<w:r><w:t>{}</w:t></w:r>"
+    body = f'<w:p>{look}{run.format("One")}<w:r><w:br w:type="page"/></w:r>{run.format("two")}</w:p>{paragraph("text")}'
+    assert [heading.title for heading in parse_docx(docx_of_body(body)).headings] == ["One two"]
+
+
+def test_docx_tells_what_it_cannot_read() -> None:
+    formula = '<w:p><m:oMath xmlns:m="http://example.org/math"><m:r><m:t>E=mc2</m:t></m:r></m:oMath></w:p>'
+    styled = paragraph("words", '<w:pStyle w:val="Unknown"/>')
+    parsed = parse_docx(docx_of_body(formula + formula + "<w:p><w:r><w:odd/></w:r></w:p>" + styled))
+    assert parsed.text == "words\n"
+    (notice,) = parsed.notices
+    assert (notice.code, notice.count) == ("content_ignored", 2)
+    assert parse_docx(docx_of_body(styled)).notices == []
+
+
 def test_docx_link_becomes_its_words() -> None:
     body = '<w:p><w:hyperlink r:id="rId9"><w:r><w:t>the words</w:t></w:r></w:hyperlink></w:p>'
     link = f'<Relationship Id="rId9" Type="{OFFICE}/hyperlink" Target="http://example.org/" TargetMode="External"/>'
@@ -175,6 +205,28 @@ def test_html_that_is_one_large_form_is_read() -> None:
     assert html("<article><header><h1>Title</h1></header><p>text</p></article>").headings[0].title == "Title"
 
 
+CONTENT = "<h1>Main</h1><p>" + "All of the real content lies in here, and there is enough of it. " * 4 + "</p>"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<html><body><form id=aspnetForm>{CONTENT}</form><p>Copyright 2026</p></body></html>",
+        f"<html><body class='navigation'>{CONTENT}<p>end</p></body></html>",
+        f"<html><body id=nav>{CONTENT}<p>end</p></body></html>",
+    ],
+)
+def test_html_that_is_nearly_all_form_or_navigation_is_read(page: str) -> None:
+    parsed = parse_html(page.encode(), None, strip=True)
+    assert [notice.code for notice in parsed.notices] == ["boilerplate_kept"]
+    assert parsed.text.startswith("# Main\n") and "there is enough of it" in parsed.text
+
+
+def test_html_with_a_text_of_its_own_loses_its_form_and_navigation() -> None:
+    parsed = html(f"<nav>{'<a>elsewhere</a> ' * 20}</nav>{CONTENT}<form>{'<p>a field</p>' * 20}</form>")
+    assert parsed.notices == [] and not {"elsewhere", "field"} & set(words(parsed.text))
+
+
 def test_html_keeps_words_only() -> None:
     parsed = html(
         '<p>See <a href="http://x.org">this <b>page</b></a> <img src="http://x.org/a.png" alt="pic">on pumps</p>'
@@ -212,6 +264,16 @@ def test_html_encoding_of_the_caller_and_of_the_mark_win() -> None:
     assert parse_html(page.encode("utf-16"), None, strip=True).text == "Žluťoučký kůň\n"
     declared = '<?xml version="1.0" encoding="iso-8859-2"?><html><p>Žluťoučký kůň</p></html>'
     assert parse_html(declared.encode("iso8859-2"), None, strip=True).text == "Žluťoučký kůň\n"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"<meta " * 300 + b"charset=" + b" " * 2200, b"<meta\t" * 100 + b"charset" + b" " * 1700 + b"=" + b" " * 1700],
+)
+def test_html_encoding_is_looked_for_in_a_moment(start: bytes) -> None:
+    before = time.process_time()
+    parse_html(start + b"><p>words", None, strip=True)
+    assert time.process_time() - before < 2
 
 
 def test_html_nested_too_deep_is_told() -> None:

@@ -38,6 +38,15 @@ def test_default_overlap(strategy: str, size: int | None, overlap: int) -> None:
     assert parameters.chunking().overlap == overlap
 
 
+@pytest.mark.parametrize(("size", "overlap"), [(16, 14), (100, 90), (None, 460), (32_000, 28_800)])
+def test_largest_overlap(size: int | None, overlap: int) -> None:
+    """More would leave room for crumbs only."""
+    values = {"chunk_size": size, "chunk_strategy": "token"}
+    assert Parameters.model_validate(ONE | values | {"overlap": overlap}).chunking().overlap == overlap
+    message = mistakes(**values, overlap=overlap + 1)["overlap",]
+    assert message == f"must be at most nine tenths of chunk_size, which are {overlap}"
+
+
 def test_parameter_not_built_is_answered_with_those_that_are() -> None:
     found = mistakes(delimiters=["x"], chunk_size=5)
     assert found["delimiters",].startswith("not a parameter of document_processing, which has: chunk_size,")
@@ -62,6 +71,9 @@ def test_format_not_built_is_answered_with_those_that_are() -> None:
         ({"chunk_size": 15}, "chunk_size"),
         ({"chunk_size": 32_001}, "chunk_size"),
         ({"chunk_size": 100, "overlap": 100}, "overlap"),
+        ({"chunk_size": 100, "overlap": 91}, "overlap"),
+        ({"chunk_size": 16, "overlap": 15}, "overlap"),
+        ({"overlap": 461}, "overlap"),
         ({"overlap": 512}, "overlap"),
         ({"chunk_strategy": "character", "overlap": 2000}, "overlap"),
         ({"overlap": -1}, "overlap"),

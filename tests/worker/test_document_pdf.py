@@ -100,6 +100,24 @@ def test_truncated() -> None:
     assert code_of((support.SAMPLES / "handbook.pdf").read_bytes()[:900]) == "corrupt_file"
 
 
+def test_cut_short_is_told() -> None:
+    data = support.make_pdf(*[[f"page {page} line {line}" for line in range(30)] for page in range(5)])
+    assert parse(data).notices == [] == parse(data + b"\0" * 900).notices
+    parsed = parse(data[: data.rindex(b"startxref")])
+    assert [notice.code for notice in parsed.notices] == ["truncated"]
+    assert "page 4 line 29" in parsed.text
+
+
+@pytest.mark.parametrize(("missing", "codes"), [(-20, []), (0, []), (1, ["truncated"])])
+def test_length_that_the_file_claims_is_compared(missing: int, codes: list[str]) -> None:
+    """For files that were made for reading over the web, whose first end mark comes early."""
+    data = support.make_pdf(["some words"])
+    claim = b"90 0 obj\n<< /Linearized 1 /H [9 9] /L %08d >>\nendobj\n"
+    length = len(data) + len(claim % 0) + missing
+    parsed = parse(data.replace(b"1 0 obj", claim % length + b"1 0 obj", 1))
+    assert (parsed.text, [notice.code for notice in parsed.notices]) == ("some words\n\n", codes)
+
+
 def test_encrypted() -> None:
     data = support.encrypted_pdf("secret words", user="open sésame")
     assert parse(data, password="open sésame").text == "secret words\n\n"
@@ -168,6 +186,13 @@ def test_damaged_page_is_a_warning() -> None:
 def test_only_damaged_pages() -> None:
     data = support.make_pdf(["first page"])
     assert code_of(data.replace(b"/Type /Page /Parent", b"/Type /Pagx /Parent")) == "corrupt_file"
+
+
+@pytest.mark.parametrize("title", [b"<FEFFD800>", b"<FEFF00410020DC00>"])
+def test_outline_entry_with_half_a_character_is_left_out(title: bytes) -> None:
+    data = support.make_pdf(["Levels", "text", "Depth"], outline=[("Levels", 0), ("Sounds", 0), ("Depth", 0)])
+    parsed = parse(data.replace(b"(Sounds)", title))
+    assert [heading.title for heading in parsed.headings] == ["Levels", "Depth"]
 
 
 def test_outline_without_targets_or_words() -> None:

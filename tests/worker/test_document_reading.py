@@ -56,6 +56,10 @@ def code_of_sniff(data: bytes, name: str, input_format: InputFormat = "auto", pa
         (codecs.BOM_UTF16_LE + "<html>".encode("utf-16-le"), "a", "html", False),
         (b"<p>A piece of a page", "a.html", "html", False),
         (b"no tags at all, 1 < 2", "a.html", "text", True),
+        (b"<!-- a - b -- c --> <!----> <!DOCTYPE html>", "a", "html", False),
+        # Nothing in them but comments: the ways to read them must not multiply.
+        (b"<!-- x -->" * 90 + b"<svg>", "a.xml", "text", False),
+        (b"<!---->" * 130 + b"<!--", "a", "text", False),
     ],
 )
 def test_content_decides(data: bytes, name: str, kind: str, warned: bool) -> None:

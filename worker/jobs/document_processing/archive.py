@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zipfile
 import zlib
@@ -16,9 +17,14 @@ _MAX_RATIO = 200
 _ENTRY = b"PK\x01\x02"
 _LOCKED = 0x1
 _SAMPLE = 1_000_000
-_BY_CONTENT_TYPE = ((b"spreadsheetml", "an Excel workbook"), (b"presentationml", "a PowerPoint presentation"))
 _BY_MIMETYPE = ((b"application/epub", "an EPUB book"), (b"opendocument", "an OpenDocument file"))
 WORD = "a Word document"
+_BY_CONTENT_TYPE = (
+    (re.compile(b"wordprocessingml|ms-word"), WORD),
+    (re.compile(b"spreadsheetml|ms-excel"), "an Excel workbook"),
+    (re.compile(b"presentationml|ms-powerpoint"), "a PowerPoint presentation"),
+)
+_CONTENT_TYPE = re.compile(rb"""ContentType\s*=\s*["']([^"'<>]*)""")
 
 # What zipfile raises for damaged archives.
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, LookupError, RuntimeError)
@@ -66,8 +72,9 @@ def _begin(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _name(content_types: bytes, mimetype: bytes) -> str:
-    if b"wordprocessingml" in content_types:
-        return WORD
-    known = [what for word, what in _BY_CONTENT_TYPE if word in content_types]
+    # Other kinds of documents may be embedded in it.
+    main = [kind for kind in _CONTENT_TYPE.findall(content_types) if kind.endswith((b".main+xml", b".main"))]
+    told = b" ".join(main) or content_types
+    known = [what for words, what in _BY_CONTENT_TYPE if words.search(told)]
     known += [what for word, what in _BY_MIMETYPE if word in mimetype]
     return known[0] if known else "a ZIP archive"

@@ -17,8 +17,10 @@ _MAX_BYTES = 800_000_000
 # What lies deeper is not read: the converter recurses.
 _MAX_DEPTH = 1000
 _SAMPLE = 4096
+_LEAST_LEFT = 0.2
+# The blanks give nothing back, so that many of them are not shared out in all possible ways.
 _CHARSET = re.compile(
-    rb"""<meta\s[^>]*?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml\s[^>]*?encoding\s*=\s*["']([\w.:-]+)""", re.I
+    rb"""<meta\s[^>]*?charset\s*+=\s*+["']?+\s*+([\w.:-]++)|<\?xml\s[^>]*?encoding\s*+=\s*+["']([\w.:-]++)""", re.I
 )
 # Nothing in them is text of the page, whatever stands around it.
 _NEVER = ["iframe", "select", "textarea", "button", "svg", "template", "a.headerlink"]
@@ -31,8 +33,8 @@ def parse_html(data: bytes, encoding: str | None, *, strip: bool) -> Parsed:
     """
     decoded = decode(data, encoding, declared=_declared(data[:_SAMPLE]))
     text, notices = to_markdown(decoded.text, strip=strip)
-    if strip and not text.strip():
-        text, notices = _keep_all(decoded.text)
+    if strip:
+        text, notices = _or_all(decoded.text, text, notices)
     return Parsed(
         text,
         "html",
@@ -44,13 +46,17 @@ def parse_html(data: bytes, encoding: str | None, *, strip: bool) -> Parsed:
     )
 
 
-def _keep_all(html: str) -> tuple[str, list[Notice]]:
-    """For pages that are one large form, or all navigation."""
-    text, notices = to_markdown(html, strip=False)
-    if text.strip():
-        message = "The page has no text but in navigation, forms, headers and footers, so these were kept."
-        notices.append(Notice("boilerplate_kept", message))
-    return text, notices
+def _or_all(html: str, text: str, notices: list[Notice]) -> tuple[str, list[Notice]]:
+    """The text as it is, or all of the page where hardly anything is left: many are one large form, or look so."""
+    whole, found = to_markdown(html, strip=False)
+    if _size(text) >= _LEAST_LEFT * _size(whole):
+        return text, notices
+    message = "Nearly all of the page's text lies in navigation, forms, headers and footers, so these were kept."
+    return whole, [*found, Notice("boilerplate_kept", message)]
+
+
+def _size(text: str) -> int:
+    return sum(map(len, text.split()))
 
 
 def to_markdown(html: str, *, strip: bool) -> tuple[str, list[Notice]]:

@@ -15,8 +15,10 @@ Splitter = TextSplitter | MarkdownSplitter
 
 # The vocabularies are compiled into the splitter and found by the name of a model that uses them.
 _MODELS = {"o200k": "gpt-4o", "cl100k": "gpt-4"}
-# The splitter overflows its stack on very long runs of blanks, and takes quadratic time on very long words.
+# The splitter overflows its stack on very long runs of blanks, and takes quadratic time on very long words and lines.
 _LONGEST_WORD = 20_000
+_LONGEST_PART = 200_000
+_ENDS = ("\n\n", "\n", ". ")
 _NEAR = 20
 _GAP = re.compile(r"(?<!\s)\s{1000,}")
 _UNWIELDY = re.compile(rf"{_GAP.pattern}|(?<!\S)\S{{{_LONGEST_WORD},}}")
@@ -82,7 +84,28 @@ def _cut(text: str, splitter: Splitter) -> list[Span]:
 
 
 def _parts(text: str) -> Iterator[Span]:
-    """The text without its gaps and with its longest words cut, for the splitter to take one after the other."""
+    """What the splitter takes one after the other: the text without its gaps, in parts of bounded size."""
+    for start, end in _without_long_words(text):
+        while end - start > _LONGEST_PART:
+            cut = _good_end(text, start + _LONGEST_PART, end)
+            yield start, cut
+            start = cut
+        yield start, end
+
+
+def _good_end(text: str, latest: int, end: int) -> int:
+    """Where, not long before `latest`, the last paragraph, line, sentence or word has ended; else about there."""
+    low = latest - _LONGEST_WORD
+    for mark in _ENDS:
+        place = text.rfind(mark, low, latest)
+        if place >= 0:
+            return place + len(mark)
+    words = starts_of_words(text, low, latest)
+    return words[-1] if words else start_of_character(text, latest, min(latest + _NEAR, end))
+
+
+def _without_long_words(text: str) -> Iterator[Span]:
+    """The text without its gaps and with its longest words cut."""
     start = 0
     for match in _UNWIELDY.finditer(text):
         low, high = match.span()

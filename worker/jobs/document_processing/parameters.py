@@ -87,7 +87,10 @@ class Parameters(BaseModel):
     chunk_strategy: Strategy = "token"
     chunk_size: int | None = Field(None, ge=16, le=32_000, description="default 512 tokens or 2000 characters")
     overlap: int | None = Field(
-        None, ge=0, lt=32_000, description="less than chunk_size; default min(50 tokens or 200 characters, a tenth)"
+        None,
+        ge=0,
+        lt=32_000,
+        description="nine tenths of chunk_size at most; default min(50 tokens or 200 characters, a tenth)",
     )
     tokenizer: Literal["o200k", "cl100k"] = "o200k"
     encoding: str | None = Field(None, max_length=64, description="of text documents; found out when not given")
@@ -130,8 +133,10 @@ class Parameters(BaseModel):
     def _check_overlap(cls, overlap: int | None, info: ValidationInfo) -> int | None:
         size = info.data.get("chunk_size") or _DEFAULT_SIZE.get(info.data.get("chunk_strategy", ""), 0)
         # A refused chunk_size or strategy is missing here, and gets its own message.
-        if overlap is not None and {"chunk_size", "chunk_strategy"} <= info.data.keys() and overlap >= size:
-            raise ValueError(f"must be less than chunk_size ({size})")
+        known = {"chunk_size", "chunk_strategy"} <= info.data.keys()
+        # What is left beside the overlap is all that a chunk brings; with less of it there would be crumbs.
+        if overlap is not None and known and overlap > size * 9 // 10:
+            raise ValueError(f"must be at most nine tenths of chunk_size, which are {size * 9 // 10}")
         return overlap
 
     @field_validator("encoding")

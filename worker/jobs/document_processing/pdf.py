@@ -22,6 +22,10 @@ _MAX_ENTRIES = 10_000
 _LOCKED = {pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY}
 # PDFium marks a hyphen at a line's end, where the word goes on in the next line.
 _SOFT_HYPHEN = re.compile("[\ufffe\x02](?:\r?\n)?")
+# The mark of the end is in the last bytes, and a file made for the web tells its length in the first ones.
+_EDGE = 1024
+_LINEARIZED = re.compile(rb"<<[^<>]*/Linearized[^<>]*>>")
+_LENGTH = re.compile(rb"/L\s+(\d{1,12})")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 
 
@@ -56,7 +60,7 @@ def parse_pdf(
         page_starts=starts,
         pages=len(wanted),
         headings=headings,
-        notices=notices + ([_unreadable_notice(unreadable)] if unreadable else []),
+        notices=[*notices, *_truncated(data), *([_unreadable_notice(unreadable)] if unreadable else [])],
     )
 
 
@@ -123,9 +127,27 @@ def _read_outline(document: pypdfium2.PdfDocument) -> Iterator[Entry]:
     for bookmark in islice(document.get_toc(), _MAX_ENTRIES):
         destination = bookmark.get_dest()
         page = destination.get_index() if destination is not None else None
-        title = " ".join(bookmark.get_title().split())
+        title = _title(bookmark)
         if page is not None and title:
             yield Entry(min(bookmark.level + 1, 6), title, page)
+
+
+def _title(bookmark: pypdfium2.PdfBookmark) -> str:
+    """Empty when it is no text, such as half a character."""
+    try:
+        return " ".join(bookmark.get_title().split())
+    except UnicodeDecodeError:
+        return ""
+
+
+def _truncated(data: bytes) -> list[Notice]:
+    """PDFium puts together what it can find, and does not tell that the file ends too early."""
+    linearized = _LINEARIZED.search(data[:_EDGE])
+    length = _LENGTH.search(linearized[0]) if linearized else None
+    if b"%%EOF" in data[-_EDGE:] and (length is None or int(length[1]) <= len(data)):
+        return []
+    message = "The file is cut short: its end is missing. What is there was read, but pages or parts of them may lack."
+    return [Notice("truncated", message)]
 
 
 def _without_text(count: int, unreadable: int) -> DocumentError:

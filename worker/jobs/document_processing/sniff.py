@@ -22,7 +22,8 @@ _NAMES: dict[Kind, str] = {
     "text": "text",
 }
 _SAMPLE = 1024
-_HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.I | re.S)
+# A comment can be read in one way only: else the ways to read many of them would multiply.
+_HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:[^-]|-(?!->))*-->\s*)*<(?:!doctype\s+html|html)\b", re.I)
 _TAG = re.compile(rb"<[a-z!][^<>]*>", re.I)
 _ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06")
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
