@@ -57,7 +57,7 @@ def _ignored(messages: list[str]) -> list[Notice]:
     count = sum(1 for message in messages if _IGNORED.match(message))
     if count == 0:
         return []
-    message = f"{count} kinds of elements that are not known, as those of formulas, were left out with what is in them."
+    message = f"Elements that are not read, such as formulas, were left out with all that is in them; kinds: {count}."
     return [Notice("content_ignored", message, count)]
 
 
