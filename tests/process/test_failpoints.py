@@ -30,6 +30,7 @@ POINTS = (
     ("server", "cancel"),
     ("server", "check_write"),
     ("server", "clean_index"),
+    ("server", "drop_leftovers"),
     ("server", "end_cleanup"),
     ("server", "enqueue"),
     ("server", "page"),
