@@ -122,19 +122,20 @@ class Inspector:
             seq=mark.seq,
             status_seq=mark.status_seq,
             priority=core.priority,
-            progress=1.0 if state == "completed" else min(1.0, float(f.get("x_progress", 0))),
+            progress=1.0 if state == "completed" else max(0.0, min(1.0, float(f.get("x_progress", 0)))),
             step=f.get("x_step", ""),
             items_done=int(f.get("x_done", 0)),
             items_total=int(f.get("x_total", 0)),
             created_at=_time(f, "created_at") or 0,
-            due_at=int(f["x_due"]) if "x_due" in f else None,
+            due_at=_moment(f["x_due"]) if "x_due" in f else None,
             started_at=started,
             ended_at=ended if state in ("completed", "failed", "cancelled") else None,
-            execution_seconds=_execution_seconds(run.ran, state, started, ended, now),
+            execution_seconds=_execution_seconds(run.ran, state, started, ended, now, waited="worker_name" not in f),
             error=f.get("x_error", "failed without a message") if state == "failed" else None,
             attempt=run.attempt,
             restarts=run.restarts,
             worker=f.get("worker_name"),
+            announced=mark.status == f["status"] or {mark.status, f["status"]} == {"queued", "rate_limited"},
         )
 
     async def stats(self) -> Stats:
@@ -167,11 +168,21 @@ def _time(f: dict[str, str], name: str) -> int | None:
     return rq_format.parse_time(f[name].encode()) if name in f else None
 
 
-def _execution_seconds(ran: int, state: State, started: int | None, ended: int | None, now: int) -> float:
-    """Earlier attempts (`ran`, microseconds) and the present or last one."""
+def _moment(text: str) -> int:
+    """Unix microseconds. Raises ValueError for what no calendar has."""
+    micros = int(text)
+    if not 0 <= micros < 10**17:
+        raise ValueError(f"{micros} is no time")
+    return micros
+
+
+def _execution_seconds(
+    ran: int, state: State, started: int | None, ended: int | None, now: int, *, waited: bool
+) -> float:
+    """Earlier attempts (`ran`, microseconds) and the present or last one. `waited`: when it ended nobody ran it."""
     if state == "running":
         ran += max(0, now - (started or now))
-    elif started is not None and ended is not None and state != "pending":
+    elif started is not None and ended is not None and state != "pending" and not waited:
         ran += max(0, ended - started)
     return ran / 1_000_000
 
@@ -183,7 +194,8 @@ def _worker(row: list[bytes | int], now: int) -> WorkerInfo:
     return WorkerInfo(
         name=name,
         host=host,
-        pid=int(pid),
+        # Stock workers write these two, and whoever else can.
+        pid=int(pid) if pid.isdecimal() else 0,
         queues=tuple(queues.split(",")),
         concurrency=int(concurrency),
         running=int(running),

@@ -56,6 +56,7 @@ class Enqueued:
 class Job:
     """What a reader sees of a job. `seq` grows with each visible change, `status_seq` is the seq of the last change of
     `state`. `attempt` is 1-based in the present run (0 before the first claim). `execution_seconds` excludes waiting.
+    `announced`: False when a stock tool has changed the state since then, without an event and without a new `seq`.
     """
 
     job_id: str
@@ -79,6 +80,7 @@ class Job:
     attempt: int
     restarts: int
     worker: str | None
+    announced: bool = True
     result: Any = None
 
 

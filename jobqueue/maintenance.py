@@ -51,11 +51,10 @@ class Maintenance:
         """Remove the registrations of workers silent for five minutes; the number removed."""
         keys = self._namespace.keys
         removed = 0
-        offset = len(keys.worker(""))
+        # Names stay bytes: not everybody's are text.
+        offset = len(keys.worker("").encode())
         for key in await self._namespace.call("SMEMBERS", keys.workers):
-            removed += await self._namespace.run(
-                "remove_worker", {"worker": key.decode()[offset:], "silence": SILENCE_US}
-            )
+            removed += await self._namespace.run("remove_worker", {"worker": key[offset:], "silence": SILENCE_US})
         return removed
 
     async def remove(self, jobs: list[tuple[str, int]]) -> list[bool]:

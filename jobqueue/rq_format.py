@@ -24,6 +24,7 @@ _PICKLE: Final = 0x80
 _ZLIB: Final = 0x78
 # Payloads arrive from whoever can write to Redis: a small blob must not unpack to gigabytes.
 MOST_BYTES: Final = 64 * 1024 * 1024
+MOST_VALUES: Final = 2_000_000
 
 
 _PICKLE_FAULTS: Final = (
@@ -106,12 +107,28 @@ def _refuse_bombs(raw: bytes) -> None:
             raise DecodeError("the pickle is damaged: it numbers more values than it has")
 
 
+def _refuse_endless(value: Any) -> None:
+    """A pickle may name one value many times: within itself without end, or doubled on every level."""
+    rest, seen = [value], 0
+    while rest:
+        node = rest.pop()
+        seen += 1
+        if seen > MOST_VALUES:
+            raise DecodeError("the pickle holds too many values")
+        if isinstance(node, dict):
+            rest += [*node.keys(), *node.values()]
+        elif isinstance(node, (list, tuple, set, frozenset)):
+            rest += node
+
+
 def _unpickle(raw: bytes, trusted: bool = False) -> Any:
     try:
         if trusted:
             return pickle.loads(raw)
         _refuse_bombs(raw)
-        return _PlainUnpickler(io.BytesIO(raw)).load()
+        value = _PlainUnpickler(io.BytesIO(raw)).load()
+        _refuse_endless(value)
+        return value
     except DecodeError:
         raise
     # A damaged pickle may raise nearly anything; these are the documented ones and what its opcodes reach.

@@ -25,6 +25,7 @@ from server.serving import BACKLOG, raise_descriptor_limit, run_server, unique_n
 log = logging.getLogger("server")
 
 BAD_CONFIGURATION: Final = 78
+LONGEST_STANDSTILL_MS: Final = 30_000
 
 
 def main() -> int:
@@ -81,6 +82,8 @@ def _listener(server: ServerSettings, *, insecure: bool) -> socket.socket:
         raise ConfigurationError(f"refusing to listen on {where} without a key: use a loopback address or --insecure")
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # The kernel drops who takes nothing of an answer for so long; accepted connections inherit it.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LONGEST_STANDSTILL_MS)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:

@@ -8,10 +8,14 @@ from typing import Any, Final
 
 import orjson
 
-from server.errors import InvalidJsonError
+from server.errors import InvalidJsonError, PayloadTooLargeError
 
 MOST_DEPTH: Final = 32
 _INTEGER_BITS: Final = 64
+MOST_WRITTEN_LEVELS: Final = 200
+MOST_WRITTEN_BITS: Final = 10_000
+# No honest body has more objects and lists; a small one of nothing else would take a hundred times its size.
+MOST_CONTAINERS: Final = 1_000_000
 
 # Allowed in JSON text but taken for line ends by some readers of event streams. They can only stand inside strings.
 _LINE_ENDS: Final = {"\u2028".encode(): rb"\u2028", "\u2029".encode(): rb"\u2029", "\u0085".encode(): rb"\u0085"}
@@ -22,7 +26,7 @@ def dumps(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=_readable, option=orjson.OPT_NON_STR_KEYS)
     except orjson.JSONEncodeError:
-        # Integers over 64 bits and lone surrogates, both only in foreign results.
+        # Integers over 64 bits, lone surrogates, hundreds of levels: all only in foreign results.
         return json.dumps(_plain(value), separators=(",", ":")).encode()
 
 
@@ -34,14 +38,19 @@ def dumps_line(value: Any) -> bytes:
     return text
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, levels: int = MOST_WRITTEN_LEVELS) -> Any:
+    if isinstance(value, (dict, list, tuple, set, frozenset)) and not levels:
+        return "nested too deeply to be shown"
     if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): _plain(part, levels - 1) for key, part in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(part) for part in value]
+        return [_plain(part, levels - 1) for part in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (str, int)) else _readable(value)
+    if isinstance(value, int):
+        # Python refuses to write longer ones.
+        return value if value.bit_length() <= MOST_WRITTEN_BITS else f"an integer of {value.bit_length()} bits"
+    return value if value is None or isinstance(value, str) else _readable(value)
 
 
 def _readable(value: Any) -> Any:
@@ -53,7 +62,9 @@ def _readable(value: Any) -> Any:
 
 
 def loads_object(text: bytes, most_depth: int = MOST_DEPTH) -> dict[str, Any]:
-    """Raises InvalidJsonError for anything that two readers could understand differently."""
+    """Raises InvalidJsonError for anything that two readers could understand differently, PayloadTooLargeError."""
+    if text.count(b"{") + text.count(b"[") > MOST_CONTAINERS:
+        raise PayloadTooLargeError(f"The body has more than {MOST_CONTAINERS} objects and lists")
     try:
         _check_depth(orjson.loads(text), most_depth)
         value = json.loads(text, object_pairs_hook=_unique, parse_int=_bounded)

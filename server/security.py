@@ -81,7 +81,11 @@ def _is_foreign(request: web.Request) -> bool:
 
 
 def _same(origin: str, request: web.Request) -> bool:
-    return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
+    try:
+        return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
+    except ValueError:
+        # No address at all, so not that of this server either.
+        return False
 
 
 @lru_cache(maxsize=256)

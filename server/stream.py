@@ -24,7 +24,7 @@ SHORTEST_SILENCE: Final = 0.75
 
 def is_seen(job: Job, last_id: int | None) -> bool:
     """The client has seen the end of this job and nothing has happened since: it need not come again."""
-    return job.state in TERMINAL and last_id is not None and last_id >= job.status_seq
+    return job.state in TERMINAL and job.announced and last_id is not None and last_id >= job.status_seq
 
 
 class JobStream:

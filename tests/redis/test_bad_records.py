@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import pickle
 import uuid
 from dataclasses import replace
 
 import pytest
 import rq
-from conftest import ValkeyServer
+from conftest import ValkeyServer, eventually
 
-from jobqueue import Claimed, Completed, Ended, Failed, JobQueue, Lane, NewJob
+from jobqueue import Claimed, Completed, Ended, Failed, JobChange, JobQueue, Lane, NewJob, rq_format
 from jobqueue.errors import DuplicateJob, UnknownWorker
 from jobqueue.leases import LOST, RENEWED, Holding, LeaseRenewer
 
@@ -141,6 +143,78 @@ async def test_a_job_that_a_stock_tool_put_back_is_counted_and_listed_once(
     assert valkey.client.ttl(f"rq:job:{again.job_id}") == -1
     assert [job.state for job in (await queue.inspector.page()).jobs] == ["running"]
     await lane.advance([Ended(again, Completed(1))], 0)
+
+
+async def test_watchers_learn_the_end_of_a_stock_job_that_was_met_in_the_same_call(
+    queue: JobQueue, lane: Lane, valkey: ValkeyServer
+) -> None:
+    """Of several rows with one number they would take the first only."""
+    cancelled = rq.Queue("default", connection=valkey.client).enqueue("math.hypot", 3, 4)
+    heard: list[JobChange] = []
+    queue.events.on_change(heard.append)
+    await queue.events.start()
+    await queue.events.wait_subscribed()
+    await queue.producer.cancel(cancelled.id)
+    claimed = rq.Queue("default", connection=valkey.client).enqueue("math.hypot", 3, 4)
+    (job,) = (await lane.advance([], 1)).jobs
+
+    async def heard_both() -> bool:
+        return len(heard) >= 2
+
+    await eventually(heard_both, "both are announced")
+    assert [(change.job_id, change.state) for change in heard] == [(cancelled.id, "cancelled"), (claimed.id, "running")]
+    await lane.advance([Ended(job, Completed(1))], 0)
+
+
+async def test_what_a_stock_tool_changed_without_a_word_is_told_apart(queue: JobQueue, valkey: ValkeyServer) -> None:
+    job = new("ann")
+    await queue.producer.enqueue(job)
+    assert (await queue.inspector.get(job.job_id)).announced
+    valkey.client.hset(f"rq:job:{job.job_id}", "status", "canceled")
+    assert not (await queue.inspector.get(job.job_id)).announced
+    valkey.client.hset(f"rq:job:{job.job_id}", "status", "queued")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("x_due", "9" * 30), ("x_due", "-5"), ("x_done", "9" * 5000), ("x_mark", "finished 1"), ("x_run", "?")],
+)
+async def test_a_record_with_nonsense_hides_no_other(
+    queue: JobQueue, valkey: ValkeyServer, field: str, value: str
+) -> None:
+    good, bad = new("ann"), new("bob")
+    await queue.producer.enqueue_many([good, bad])
+    before = valkey.client.hget(f"rq:job:{bad.job_id}", field)
+    valkey.client.hset(f"rq:job:{bad.job_id}", field, value)
+    assert [found and found.job_id for found in await queue.inspector.get_many([good.job_id, bad.job_id])] == [
+        good.job_id, None,
+    ]  # fmt: skip
+    if before is None:
+        valkey.client.hdel(f"rq:job:{bad.job_id}", field)
+    else:
+        valkey.client.hset(f"rq:job:{bad.job_id}", field, before)
+
+
+async def test_registrations_with_nonsense_stop_neither_statistics_nor_the_worker_check(
+    queue: JobQueue, valkey: ValkeyServer
+) -> None:
+    valkey.client.sadd("rq:workers", b"rq:worker:\xff", "rq:worker:odd")
+    valkey.client.hset("rq:worker:odd", mapping={"hostname": "h", "pid": "none", "queues": "default"})
+    assert [worker.pid for worker in (await queue.inspector.stats()).workers] == [0]
+    assert await queue.maintenance.check_workers() == 1
+    assert valkey.client.smembers("rq:workers") == {b"rq:worker:odd"}
+
+
+@pytest.mark.parametrize("build", ["doubled", "itself"])
+def test_a_pickle_that_unfolds_without_end_is_refused(build: str) -> None:
+    value: list[object] = []
+    if build == "itself":
+        value.append(value)
+    else:
+        for _ in range(100):
+            value = [value, value]
+    with pytest.raises(rq_format.DecodeError, match="too many values"):
+        rq_format.decode_result(base64.b64encode(pickle.dumps(value)))
 
 
 async def test_a_list_of_a_user_shows_nobody_elses_jobs(queue: JobQueue, valkey: ValkeyServer) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.errors import InvalidJsonError
+from server.errors import InvalidJsonError, PayloadTooLargeError
 from server.json_text import dumps, dumps_line, loads_object
 
 
@@ -64,3 +64,17 @@ def test_foreign_results_are_written_somehow() -> None:
     assert json.loads(dumps(big)) == {
         "1": [2], "b": "\ufffd", "big": 2**70, "nan": None, "half": "\ud800", "n": [1.5, None, True],
     }  # fmt: skip
+
+
+def test_foreign_results_beyond_every_limit_are_written_as_far_as_they_go() -> None:
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    text = dumps({"deep": deep, "big": 10**5000}).decode()
+    assert "nested too deeply to be shown" in text
+    assert json.loads(text)["big"] == f"an integer of {(10**5000).bit_length()} bits"
+
+
+def test_a_body_of_nothing_but_objects_is_too_large() -> None:
+    with pytest.raises(PayloadTooLargeError):
+        loads_object(b'{"jobs":[' + b"{}," * 1_000_000 + b"{}]}")

@@ -17,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from jobqueue.config import ServerSettings
+from server.__main__ import LONGEST_STANDSTILL_MS, _listener
+
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[2]
@@ -148,3 +151,12 @@ def test_sec_A8_allowed_hosts_are_configured(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", ["0", "x", "65"])
 def test_a_bad_number_of_processes(tmp_path: Path, number: str) -> None:
     refused(run(tmp_path, "--processes", number), "--processes")
+
+
+def test_a_client_that_takes_nothing_of_its_answer_is_dropped_by_the_kernel() -> None:
+    """What the option does is the kernel's promise; that accepted connections have it is ours."""
+    settings = ServerSettings(port=0)
+    with _listener(settings, insecure=False) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == LONGEST_STANDSTILL_MS

@@ -477,3 +477,18 @@ async def test_api_C9_O1_O2_the_documented_speed(real: Any, worker: WorkingHand)
 def test_api_O4_how_often_cleanup_and_worker_check_run() -> None:
     assert Settings().retention.interval_seconds == 600
     assert Settings().server.worker_check_seconds == 300
+
+
+async def test_api_C6_a_job_cancelled_while_it_waits_again_has_not_run_meanwhile(
+    real: Any, worker: WorkingHand
+) -> None:
+    job_id = await submit(real)
+    running = await worker.claim()
+    started = time.monotonic()
+    await eventually(lambda: _after(started, 0.05), "it has run")
+    await worker.finish(running, Released())
+    ran = (await get(real, job_id))["metrics"]["execution_time_seconds"]
+    waited = time.monotonic()
+    await eventually(lambda: _after(waited, 0.3), "it has waited")
+    await real.post(f"/api/v1/jobs/cancel/{job_id}")
+    assert (await get(real, job_id))["metrics"]["execution_time_seconds"] == ran >= 0.05

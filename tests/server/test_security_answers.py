@@ -181,3 +181,12 @@ async def test_sec_A12_only_plain_json_is_read(api: Any, fake: FakeQueue, header
     )
     status, answer, _ = await api.call("POST", SUBMIT, data=body, headers=headers)
     assert (status, answer["error"]) == (415, "UnsupportedMediaTypeError") and not fake.new
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "https://a]b", "//[x", "http://exa\u2100mple", "null"])
+async def test_sec_A6_an_origin_that_is_no_address_is_foreign(api: Any, fake: FakeQueue, origin: str) -> None:
+    fake.add(JOB, "pending")
+    head = f"POST /api/v1/jobs/cancel/{JOB} HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n"
+    reader, writer = await api.raw(f"{head}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    assert (await reader.read()).startswith(b"HTTP/1.1 403 ")
+    writer.close()

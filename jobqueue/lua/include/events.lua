@@ -1,6 +1,7 @@
 -- One event per call with all its changes. Its number is the new seq of every job that the call changes.
 local drawn
 local changes = {}
+local row_of = {}
 local tags = {}
 
 local function seq()
@@ -19,9 +20,11 @@ local function tag(user, job_type)
   return types[job_type]
 end
 
--- A job whose state changed in this call.
+-- A job whose state changed in this call. A stock job may be met and changed in one: watchers take only one row of a seq.
 local function changed(id, state, progress, user, job_type)
-  changes[#changes + 1] = '["' .. id .. '","' .. state .. '",' .. seq() .. ',' .. progress .. ',""' .. tag(user, job_type)
+  local row = row_of[id] or #changes + 1
+  row_of[id] = row
+  changes[row] = '["' .. id .. '","' .. state .. '",' .. seq() .. ',' .. progress .. ',""' .. tag(user, job_type)
 end
 
 -- A job that is only further on than before.
