@@ -171,7 +171,7 @@ def _time(f: dict[str, str], name: str) -> int | None:
 def _moment(text: str) -> int:
     """Unix microseconds. Raises ValueError for what no calendar has."""
     micros = int(text)
-    if not 0 <= micros < 10**17:
+    if not 0 <= micros < 10**18:
         raise ValueError(f"{micros} is no time")
     return micros
 
