@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ def ids_of(name: str) -> list[str]:
     return [statement for group in NAMED.findall(name) for statement in group.strip("_").split("_")]
 
 
+@functools.cache
 def proofs() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {statement: [] for statement in STATEMENTS}
     for path, name in names():
