@@ -86,21 +86,25 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
-        background = loop.create_task(self._background(), name="worker-background")
-        stopped = loop.create_task(self._stopping.wait(), name="wait-for-stop")
         self._keeper.start()
+        try:
+            await self._work(loop.create_task(self._background(), name="worker-background"))
+        finally:
+            await asyncio.to_thread(self._keeper.stop)
+            with contextlib.suppress(QueueError):
+                await self._queue.presence.remove_worker()
+        return self._exit_code
+
+    async def _work(self, background: asyncio.Task[None]) -> None:
+        stopped = asyncio.get_running_loop().create_task(self._stopping.wait(), name="wait-for-stop")
         await asyncio.wait({background, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
         if background.done():
             await self._give_back()
             await background
         await self._drain()
-        stopped.cancel()
         background.cancel()
         _, self._left_over = await asyncio.wait({background, stopped}, timeout=LEFT_OVER_SECONDS)
-        await asyncio.to_thread(self._keeper.stop)
-        with contextlib.suppress(QueueError):
-            await self._queue.presence.remove_worker()
-        return self._exit_code
 
     async def _background(self) -> None:
         async with asyncio.TaskGroup() as group:

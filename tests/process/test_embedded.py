@@ -34,10 +34,13 @@ from jobqueue.errors import ConfigurationError, QueueUnavailable
 pytestmark = pytest.mark.process
 
 PARTICIPANT: Final = """
+import signal
 import sys
 from pathlib import Path
 from jobqueue.embedded import EmbeddedValkey
 
+# A shell that starts the tests in the background has them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 valkey = EmbeddedValkey(Path(sys.argv[1]), maxmemory_mb=64)
 print("loaded", flush=True)
 for line in sys.stdin:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -105,3 +106,5 @@ async def test_a_worker_that_fails_gives_its_jobs_back(queue: JobQueue, monkeypa
         with pytest.raises(ExceptionGroup, match="unhandled errors"):
             await asyncio.wait_for(asyncio.shield(task), 10)
         assert (await queue.inspector.get(waiting.job_id)).state == "pending"
+    assert "lease-keeper" not in {thread.name for thread in threading.enumerate()}
+    assert (await queue.inspector.stats()).workers == ()
