@@ -44,7 +44,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """`created` is False when the same content was enqueued under this id before."""
+    """`created` is False when the same content was enqueued under this id before; `state` is that of then."""
 
     job_id: str
     state: State

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -42,7 +43,7 @@ class Duties:
             ("cleanup", min(LONGEST_CLEANUP_LOOK_SECONDS, settings.retention.interval_seconds), self._clean),
             ("cpu-sampler", CPU_SECONDS, self._gauges.sample_cpu),
         )
-        return [start_task(every(seconds, action, name=name), name=name) for name, seconds, action in table]
+        return [start_task(partial(every, seconds, action, name=name), name=name) for name, seconds, action in table]
 
     async def _tick(self) -> bool:
         report = await self._queue.maintenance.tick()

@@ -61,7 +61,7 @@ class Hub:
         return self._events.lag_ms
 
     async def start(self) -> None:
-        self._task = start_task(self._scan_always(), name="watched-jobs-scan")
+        self._task = start_task(self._scan_always, name="watched-jobs-scan")
         await self._events.start()
 
     def end_watches(self) -> None:

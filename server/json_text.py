@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, Final
 
 import orjson
@@ -12,6 +13,7 @@ from server.errors import InvalidJsonError, PayloadTooLargeError
 
 MOST_DEPTH: Final = 32
 _INTEGER_BITS: Final = 64
+_STRINGS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 MOST_WRITTEN_LEVELS: Final = 200
 MOST_WRITTEN_BITS: Final = 10_000
 # No honest body has more objects and lists; a small one of nothing else would take a hundred times its size.
@@ -63,7 +65,7 @@ def _readable(value: Any) -> Any:
 
 def loads_object(text: bytes, most_depth: int = MOST_DEPTH) -> dict[str, Any]:
     """Raises InvalidJsonError for anything that two readers could understand differently, PayloadTooLargeError."""
-    if text.count(b"{") + text.count(b"[") > MOST_CONTAINERS:
+    if _brackets(text) > MOST_CONTAINERS and _brackets(_STRINGS.sub(b"", text)) > MOST_CONTAINERS:
         raise PayloadTooLargeError(f"The body has more than {MOST_CONTAINERS} objects and lists")
     try:
         _check_depth(orjson.loads(text), most_depth)
@@ -73,6 +75,10 @@ def loads_object(text: bytes, most_depth: int = MOST_DEPTH) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidJsonError("The body must be a JSON object")
     return value
+
+
+def _brackets(text: bytes) -> int:
+    return text.count(b"{") + text.count(b"[")
 
 
 def _reason(error: ValueError) -> str:

@@ -25,13 +25,14 @@ _CLOSING: Final = (errors.PayloadTooLargeError, errors.RequestTimeoutError, erro
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except Exception as exception:
+    except Exception as exception:  # noqa: BLE001
         error = explain(exception) or _unexpected(request)
         if request.writer.output_size:
             # A part of another answer is out already: the client must see a broken one.
             if request.transport is not None:
                 request.transport.abort()
-            raise
+            # Not the exception itself: aiohttp would log its text, which may quote what nobody else may read.
+            raise ConnectionResetError from None
         return answer(request, error)
 
 

@@ -28,7 +28,8 @@ OPTIONS: Final[dict[str, Any]] = {
 
 
 def _refusal() -> web.Response:
-    response = json_response(BadRequestError("The request is not valid HTTP").body, status=400, headers=HEADERS)
+    headers = {**HEADERS, "Cache-Control": "no-store"}
+    response = json_response(BadRequestError("The request is not valid HTTP").body, status=400, headers=headers)
     response.force_close()
     return response
 

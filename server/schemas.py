@@ -100,10 +100,8 @@ def call_arguments(job_type: str, parameters: dict[str, Any]) -> list[Any]:
 
 
 def submitted_json(enqueued: Enqueued) -> dict[str, Any]:
-    # A repeated submission is answered like the first one, although the job may have gone on meanwhile.
-    status = "scheduled" if enqueued.state == "scheduled" else "pending"
-    message = "Job scheduled" if status == "scheduled" else "Job submitted"
-    return {"job_id": enqueued.job_id, "status": status, "message": message}
+    message = "Job scheduled" if enqueued.state == "scheduled" else "Job submitted"
+    return {"job_id": enqueued.job_id, "status": enqueued.state, "message": message}
 
 
 def cancelled_json(cancelled: Cancelled) -> dict[str, Any]:

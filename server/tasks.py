@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 log = logging.getLogger(__name__)
 
-
-def start_task(work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
-    task = asyncio.get_running_loop().create_task(work, name=name)
-    task.add_done_callback(_complain)
-    return task
+AGAIN_SECONDS: Final = 1.0
 
 
-def _complain(task: asyncio.Task[None]) -> None:
-    # By its owner it is awaited at the very end only, and until then nobody would know.
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("task %s died", task.get_name(), exc_info=task.exception())
+def start_task(make: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> asyncio.Task[None]:
+    """`make` is called again when its work has died of a defect: a server that looks healthy must not lack a part."""
+    return asyncio.get_running_loop().create_task(_keep_alive(make, name), name=name)
+
+
+async def _keep_alive(make: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    while True:
+        work = asyncio.get_running_loop().create_task(make(), name=f"{name}-work")
+        try:
+            await asyncio.wait({work})
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+        if not work.cancelled():
+            log.critical("task %s died and begins again", name, exc_info=work.exception())
+        await asyncio.sleep(AGAIN_SECONDS)

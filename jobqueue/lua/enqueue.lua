@@ -39,8 +39,9 @@ end
 
 local function known(id)
   if call('EXISTS', job_key(id)) == 0 then return nil end
-  local f = job(id, 'x_digest')
-  if f then return f.x_digest or '', f.state end
+  local f = job(id, 'x_digest', 'x_due')
+  -- As it was answered at first, whatever has become of the job.
+  if f then return f.x_digest or '', f.x_due and 'scheduled' or 'pending' end
   -- Something else than a record has this name: no job can have it.
   if call('TYPE', job_key(id)).ok ~= 'hash' then return '', 'pending' end
   return nil

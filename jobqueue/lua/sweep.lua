@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Repairs what no transition sees: jobs of stock producers join our index, and users get the places that a raised limit
--- or a stock tool left free. Looks at `batch` users, and at the newest entries of each queue and registry (of 16 queues).
+-- Repairs what no transition sees: jobs of stock producers join our index, what stock workers did to jobs is told, and
+-- users get the places that a raised limit or a stock tool left free. Looks at `batch` users, and at the newest entries of each queue and registry (of 16 queues).
 -- Result: { adopted, cursor }; pass the cursor to the next call, 0 = the round is complete. Emits: all states.
 local prefix = ARGV[1]
 local interval = tonumber(ARGV[2])
@@ -16,11 +16,34 @@ local batch = tonumber(ARGV[4])
 
 local adopted = 0
 
+-- A stock worker changes a record without a word: index and watchers follow it on its way to the end. A way back is no
+-- worker's doing, and of what we run ourselves our own workers tell.
+local function follow(id)
+  local f = job(id, 'x_progress')
+  local token = id .. ':' .. (f.exec or '')
+  if not f.created or call('ZSCORE', LEASES, token) or call('ZSCORE', STOPPING, token) then return end
+  for _, state in ipairs(STATES) do call('ZREM', state_key(state), id) end
+  call('ZADD', state_key(f.state), f.created, id)
+  call('HSET', job_key(id), 'x_mark', mark(f.status))
+  changed(id, f.state, f.state == 'completed' and 1 or tonumber(f.x_progress) or 0, f.user, f.type)
+end
+
+local AHEAD = { pending = 0, scheduled = 0, running = 1, completed = 2, failed = 2, cancelled = 2 }
+
+local function is_ahead(status, last)
+  local now_in, was_in = STATE[status], STATE[last]
+  return now_in and was_in and AHEAD[now_in] > AHEAD[was_in]
+end
+
 local function meet(id, queue)
-  local values = read_fields(id, 'status', 'x_core')
-  if values[2] or not values[1] then return end
-  adopt(id, queue)
-  adopted = adopted + 1
+  local values = read_fields(id, 'status', 'x_core', 'x_mark')
+  if not values[1] then return end
+  if not values[2] then
+    adopt(id, queue)
+    adopted = adopted + 1
+  elseif is_ahead(values[1], string.match(values[3] or '', '^%S+')) then
+    follow(id)
+  end
 end
 
 local function meet_all(queue)

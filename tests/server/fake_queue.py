@@ -70,6 +70,8 @@ class FakeQueue:
         self.after_read: Callable[[], Awaitable[None]] | None = None
         self.before_change: Callable[[], Awaitable[None]] | None = None
         self.ticks: list[TickReport] = []
+        self.ticked = 0
+        self.first_states: dict[str, State] = {}
         self.tick_count = self.checks = self.beats = self.cleanups = 0
         self.beat: dict[str, Any] = {}
         self.workers: tuple[WorkerInfo, ...] = ()
@@ -159,9 +161,10 @@ class FakeQueue:
         if known is not None:
             if known != job:
                 raise DuplicateJob(job.job_id)
-            return Enqueued(job.job_id, self.jobs[job.job_id].state, False)
+            return Enqueued(job.job_id, self.first_states[job.job_id], False)
         self.new[job.job_id] = job
         state: State = "scheduled" if (job.due or 0) > time.time() * 1_000_000 else "pending"
+        self.first_states[job.job_id] = state
         self.add(job.job_id, state, user_id=job.user_id, job_type=job.job_type, due_at=job.due)
         return Enqueued(job.job_id, state, True)
 
@@ -268,6 +271,7 @@ class FakeQueue:
     async def tick(self) -> TickReport:
         self._check()
         self.tick_count += 1
+        self.ticked += 1
         return self.ticks.pop(0) if self.ticks else TickReport(0, 0, 0, 0, False)
 
     async def check_workers(self) -> int:

@@ -123,7 +123,7 @@ async def test_every_waits_longer_and_longer(monkeypatch: pytest.MonkeyPatch) ->
     assert pauses == [1.0, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0, 5.0]
 
 
-async def test_a_defect_in_a_duty_is_told(
+async def test_a_defect_in_a_duty_is_told_and_the_duty_goes_on(
     start: Any, api_settings: Settings, fake: FakeQueue, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake.down = RuntimeError("defect")
@@ -134,6 +134,12 @@ async def test_a_defect_in_a_duty_is_told(
 
     await eventually(told, "the end of the task is told")
     fake.down = None
+    before = fake.ticked
+
+    async def ticks_again() -> bool:
+        return fake.ticked > before
+
+    await eventually(ticks_again, "the duty goes on")
 
 
 async def test_mutations_end_before_the_queue_closes() -> None:

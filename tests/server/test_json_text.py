@@ -78,3 +78,9 @@ def test_foreign_results_beyond_every_limit_are_written_as_far_as_they_go() -> N
 def test_a_body_of_nothing_but_objects_is_too_large() -> None:
     with pytest.raises(PayloadTooLargeError):
         loads_object(b'{"jobs":[' + b"{}," * 1_000_000 + b"{}]}")
+
+
+def test_brackets_within_texts_do_not_count() -> None:
+    text = json.dumps({"jobs": ['[{"a": "\\\\"}]' * 200_000] * 3}).encode()
+    assert text.count(b"[") + text.count(b"{") > 1_000_000
+    assert len(loads_object(text)["jobs"]) == 3

@@ -526,4 +526,6 @@ async def test_a_defect_in_an_open_stream_cuts_it(api: Any, fake: FakeQueue, cap
         with pytest.raises(aiohttp.ClientError):
             await events.rest()
     fake.down = None
-    assert "defect" in caplog.text
+    assert "a request failed, error_id=" in caplog.text
+    beyond_us = [record.exc_info[1] for record in caplog.records if record.name == "aiohttp.server" and record.exc_info]
+    assert [type(error) for error in beyond_us] == [ConnectionResetError] * len(beyond_us)
