@@ -33,11 +33,10 @@ class JobFolders:
         the disk refuses is told in the log, once, and tried again the next time.
         """
         try:
-            removed = await self._remove_orphans(namespace_id)
+            return await self._remove_orphans(namespace_id)
         except OSError as error:
             self._tell(f"the files of jobs cannot be looked at: {error}")
             return 0
-        return removed
 
     async def _remove_orphans(self, namespace_id: str) -> int:
         names = await asyncio.to_thread(self._names)
@@ -53,14 +52,14 @@ class JobFolders:
 
     def _owner(self) -> str | None:
         try:
-            return (self._folder / OWNER_FILE).read_bytes().decode("ascii", "replace") or None
+            return (self._folder / OWNER_FILE).read_bytes().decode("utf-8", "replace") or None
         except FileNotFoundError:
             return None
 
     def _take(self, namespace_id: str) -> None:
         """Whole or not at all: half a name would be another owner's."""
         draft = self._folder / f"{OWNER_FILE}.new"
-        draft.write_text(namespace_id, "ascii")
+        draft.write_text(namespace_id, "utf-8")
         draft.replace(self._folder / OWNER_FILE)
 
     def _names(self) -> list[str]:

@@ -176,7 +176,6 @@ class Keys:
         if key == self.damaged:
             return "damaged", ""
         for kind, start, end in self._kinds():
-            # What RQ keeps beside a record, before the record itself: its name is the longer one.
             if key.startswith(start) and key.endswith(end) and len(key) > len(start) + len(end):
                 name = key[len(start) : len(key) - len(end)]
                 # No other text may be a job's id.
@@ -184,6 +183,7 @@ class Keys:
         return None
 
     def _kinds(self) -> Iterator[tuple[str, str, str]]:
+        # What RQ keeps beside a record comes before the record itself: its name is the longer one.
         yield "leftover", self.job(""), ":dependents"
         yield "leftover", self.job(":"), ":dependencies"
         yield "leftover", self.results(""), ""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import secrets
+import socket
 from importlib.metadata import version
 from typing import Final
 
@@ -11,6 +14,15 @@ from jobqueue.namespace import Namespace
 from jobqueue.wire import Argument
 
 VERSION: Final = version("jobqueue")
+
+
+def unique_name(kind: str = "") -> str:
+    """For a process, unique per start: a container's pid and host name come back, this name does not.
+
+    Only what Redis takes for the name of a connection, whatever the host is called.
+    """
+    host = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in socket.gethostname())
+    return f"{kind}{host}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class Presence:

@@ -18,9 +18,10 @@ from jobqueue import Settings, load_settings
 from jobqueue.config import ServerSettings
 from jobqueue.errors import ConfigurationError
 from jobqueue.logs import configure
+from jobqueue.presence import unique_name
 from server.processes import Processes
 from server.security import is_loopback
-from server.serving import BACKLOG, raise_descriptor_limit, run_server, unique_name
+from server.serving import BACKLOG, raise_descriptor_limit, run_server
 
 log = logging.getLogger("server")
 
@@ -30,7 +31,7 @@ LONGEST_STANDSTILL_MS: Final = 30_000
 
 def main() -> int:
     arguments = _parse()
-    name = unique_name()
+    name = unique_name("server-")
     try:
         settings = _settings(arguments)
         configure(settings.log.format, settings.log.level, {"server": name})

@@ -13,7 +13,8 @@ from typing import Final
 from jobqueue import Settings
 from jobqueue.errors import ConfigurationError
 from jobqueue.logs import configure
-from server.serving import run_server, unique_name
+from jobqueue.presence import unique_name
+from server.serving import run_server
 
 READY: Final = b"ready\n"
 BAD_CONFIGURATION: Final = 78
@@ -25,7 +26,7 @@ def main() -> int:
     if not line.endswith(b"\n"):
         return 1
     settings = Settings.model_validate_json(line)
-    name = unique_name()
+    name = unique_name("server-")
     configure(settings.log.format, settings.log.level, {"server": name})
     try:
         with socket.socket(fileno=int(sys.argv[1])) as listener:

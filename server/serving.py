@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 import socket
-import uuid
 from collections.abc import Callable
 from typing import Final
 
@@ -27,10 +26,6 @@ def run_server(
     """Until SIGINT or SIGTERM, or the end of what can be read from the descriptor `parent`. `announce`: it serves."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, listener, name, announce, parent))
-
-
-def unique_name() -> str:
-    return f"server-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def raise_descriptor_limit() -> None:

@@ -15,7 +15,8 @@ from jobqueue.client import JobQueue
 from jobqueue.config import Settings, load_settings
 from jobqueue.errors import ConfigurationError
 from jobqueue.logs import configure
-from worker.worker import Worker, unique_name
+from jobqueue.presence import unique_name
+from worker.worker import Worker
 
 BAD_CONFIGURATION: Final = 78
 

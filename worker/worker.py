@@ -9,10 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import secrets
 import signal
-import socket
 from typing import Any, Final
 
 from jobqueue.client import JobQueue
@@ -30,12 +27,6 @@ log = logging.getLogger(__name__)
 
 REPORT_SECONDS: Final = 10.0
 LEFT_OVER_SECONDS: Final = 5.0
-
-
-def unique_name() -> str:
-    """Unique per start: a container's pid and host name come back, this name does not."""
-    host = "".join(c if c.isalnum() or c in "-." else "-" for c in socket.gethostname())
-    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class Worker:

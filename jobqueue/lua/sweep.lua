@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Repairs what no transition sees: jobs of stock producers join our index, what stock workers did to jobs is told, and
--- users get the places that a raised limit or a stock tool left free. Looks at `batch` users, and at the newest entries of each queue and registry (of 16 queues).
+-- users get the places that a raised limit or a stock tool left free. Looks at `batch` users, and at the newest entries of
+-- each queue and registry, of 16 queues a call.
 -- Result: { adopted, cursor }; pass the cursor to the next call, 0 = the round is complete. Emits: all states.
 local prefix = ARGV[1]
 local interval = tonumber(ARGV[2])
@@ -62,7 +63,6 @@ local function meet_all(queue)
   end
 end
 
-if too_soon('sweep_throttle', interval) then return { 0, cursor } end
 -- With few queues all of them each time, with many in turns.
 local MOST_QUEUES = 16
 local function queues_in_turn()
@@ -75,6 +75,7 @@ local function queues_in_turn()
   return turn
 end
 
+if too_soon('sweep_throttle', interval) then return { 0, cursor } end
 for _, key in ipairs(queues_in_turn()) do meet_all(string.sub(key, #P + 8)) end
 for _, user in ipairs(call('SRANDMEMBER', X .. 'parked', batch)) do unpark(user) end
 local page = call('SSCAN', P .. ':rl-keys', cursor, 'COUNT', batch)

@@ -19,9 +19,11 @@ from rq.job import Job as StockJob
 from rq.serializers import JSONSerializer
 
 from jobqueue import Completed, Consumer, Ended, Failed, JobQueue, Keys, Lane, NewJob, Progress, rq_format
+from jobqueue.config import Settings
 from jobqueue.errors import QueueFull
 from jobqueue.keys import STATES
 from jobqueue.leases import LeaseRenewer
+from jobqueue.presence import unique_name
 
 LEASE_US = 60_000_000
 
@@ -348,3 +350,12 @@ async def test_what_dead_stock_workers_left_behind_does_not_count_as_running(
     batch = await lane.advance([], 1)
     assert len(batch.jobs) == 1
     await lane.advance([Ended(batch.jobs[0], Completed(None))], 0)
+
+
+async def test_a_host_of_any_name_gives_names_that_redis_takes(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "süd büro\n1")
+    opened = await JobQueue.open(settings, name=unique_name("server-"))
+    await opened.ready()
+    await opened.close()

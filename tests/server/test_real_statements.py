@@ -23,8 +23,9 @@ from working_hand import LEASE_US, WorkingHand, get, submit
 
 from jobqueue import Completed, Ended, Failed, JobQueue, Lane, NewJob, Released, Settings, Stopped
 from jobqueue.errors import ScriptError
+from jobqueue.presence import unique_name
 from server.schemas import job_json
-from worker.worker import Worker, unique_name
+from worker.worker import Worker
 
 STATS = "/api/v1/jobs/queue/stats"
 STATES = ("pending", "running", "scheduled", "completed", "failed", "cancelled")

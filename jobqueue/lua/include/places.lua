@@ -60,7 +60,7 @@ local function is_missing_for_long(id)
 end
 
 -- The ids in a queue's list, and in its intermediate one while somebody lives who may have put them there; read once a
--- call, because each record looks. Nil when there are too many.
+-- call, because each record looks. False when there are too many.
 local lists = {}
 local function ids_in_list(queue)
   if lists[queue] ~= nil then return lists[queue] end
