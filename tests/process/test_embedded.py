@@ -189,10 +189,14 @@ class System:
             participant.close()
         for valkey in self._inside:
             valkey.release()
+        wait_until(self._ended_without_orphans, "Valkey and its watchdog end")
+
+    def _ended_without_orphans(self) -> bool:
+        # Looked at each time: a watchdog that was killed a moment ago may still hold its lock.
         if self.servers() and _is_free(self.places.watchdog_lock):
             for pid in self.servers():
                 os.kill(pid, signal.SIGKILL)
-        self.wait_until_all_gone()
+        return bool(self.all_gone())
 
 
 def _is_free(path: Path) -> bool:
