@@ -3,7 +3,7 @@
 -- must not. After a lost or foreign write everything is put right, so that no job is stuck and every count is true.
 -- `ended_before`: microseconds; jobs of ours that ended earlier are removed with all their keys, 0 = none.
 -- Items: job_id
--- Result: { removed, repaired, damaged }. Errors: CLEANUP_SUPERSEDED. Emits: of jobs that join the index.
+-- Result: { removed, repaired, damaged }. Errors: CLEANUP_SUPERSEDED. Emits: of jobs that join the index, and what stock workers did.
 local prefix = ARGV[1]
 local term = ARGV[2]
 local hold = tonumber(ARGV[3])
@@ -15,6 +15,7 @@ local ended_before = tonumber(ARGV[4])
 -- include: admission
 -- include: record
 -- include: adopt
+-- include: follow
 -- include: outcome
 -- include: places
 
@@ -29,6 +30,8 @@ end
 local function audit(id)
   local f = job(id, 'ended_at', 'x_digest', 'x_due', 'x_order', 'origin')
   if not f then return end
+  -- Before anything is put right by it: what a stock worker did is no disorder, and its watchers have not been told.
+  if is_ahead(f.status, f.last) then follow(id) end
   if not f.created then
     adopt(id, f.origin or 'default')
   elseif is_over(id, f) then

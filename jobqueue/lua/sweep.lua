@@ -14,27 +14,9 @@ local batch = tonumber(ARGV[4])
 -- include: admission
 -- include: record
 -- include: adopt
+-- include: follow
 
 local adopted = 0
-
--- A stock worker changes a record without a word: index and watchers follow it on its way to the end. A way back is no
--- worker's doing, and of what we run ourselves our own workers tell.
-local function follow(id)
-  local f = job(id, 'x_progress')
-  local token = id .. ':' .. (f.exec or '')
-  if not f.created or call('ZSCORE', LEASES, token) or call('ZSCORE', STOPPING, token) then return end
-  for _, state in ipairs(STATES) do call('ZREM', state_key(state), id) end
-  call('ZADD', state_key(f.state), f.created, id)
-  call('HSET', job_key(id), 'x_mark', mark(f.status))
-  changed(id, f.state, f.state == 'completed' and 1 or tonumber(f.x_progress) or 0, f.user, f.type)
-end
-
-local AHEAD = { pending = 0, scheduled = 0, running = 1, completed = 2, failed = 2, cancelled = 2 }
-
-local function is_ahead(status, last)
-  local now_in, was_in = STATE[status], STATE[last]
-  return now_in and was_in and AHEAD[now_in] > AHEAD[was_in]
-end
 
 local function meet(id, queue)
   local values = read_fields(id, 'status', 'x_core', 'x_mark')

@@ -741,6 +741,22 @@ async def test_stock_jobs_join_the_counts_however_many(q: JobQueue, valkey: Valk
     assert (await q.inspector.stats()).counts["pending"] == 300
 
 
+async def test_what_a_stock_worker_did_is_told_and_is_no_disorder(q: JobQueue, valkey: ValkeyServer) -> None:
+    job = {"status": "queued", "origin": "default", "created_at": "2026-01-01T00:00:00.000000Z", "data": "[]"}
+    valkey.client.hset("rq:job:stock", mapping=job)
+    valkey.client.rpush("rq:queue:default", "stock")
+    valkey.client.sadd("rq:queues", "rq:queue:default")
+    await q.namespace.run("sweep", {"interval": 0, "cursor": "0", "batch": 50})
+    valkey.client.lpop("rq:queue:default")
+    valkey.client.hset("rq:job:stock", "status", "finished")
+    valkey.client.zadd("rq:finished:default", {"stock": time.time() + 500})
+    before = int(valkey.client.hget("rq:x:meta", "n") or 0)
+    assert (await clean(q)).repaired == 0
+    job_seen = await q.inspector.get("stock")
+    assert job_seen.announced and job_seen.seq == before + 1
+    assert (await q.inspector.stats()).counts["completed"] == 1
+
+
 async def test_sec_M2_one_bad_record_never_stops_it(q: JobQueue, valkey: ValkeyServer) -> None:
     rng = random.Random(11)
     good, lost = new(), new()
