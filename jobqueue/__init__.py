@@ -27,6 +27,10 @@ from jobqueue.keys import Keys
 from jobqueue.maintenance import Maintenance, TickReport
 from jobqueue.presence import Presence
 from jobqueue.producer import Cancelled, Producer
+from jobqueue.recurrence import Recurrence
+from jobqueue.schedule_record import NewSchedule, Schedule
+from jobqueue.schedule_ticker import ScheduleReport
+from jobqueue.schedules import SchedulePage, Schedules
 
 __all__ = [
     "Batch",
@@ -47,11 +51,17 @@ __all__ = [
     "Lane",
     "Maintenance",
     "NewJob",
+    "NewSchedule",
     "Outcome",
     "Presence",
     "Producer",
     "Progress",
+    "Recurrence",
     "Released",
+    "Schedule",
+    "SchedulePage",
+    "ScheduleReport",
+    "Schedules",
     "Settings",
     "Stats",
     "Stopped",

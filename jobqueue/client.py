@@ -11,6 +11,7 @@ from typing import Final
 
 from jobqueue.cleanup import Cleanup
 from jobqueue.config import Settings
+from jobqueue.control import Control
 from jobqueue.embedded import EmbeddedValkey
 from jobqueue.errors import QueueError, QueueFull, QueueUnavailable, ScriptError
 from jobqueue.events import EventFeed
@@ -22,6 +23,7 @@ from jobqueue.maintenance import Maintenance
 from jobqueue.namespace import Namespace
 from jobqueue.presence import Presence
 from jobqueue.producer import Producer
+from jobqueue.schedules import Schedules
 from jobqueue.server_version import check_server
 
 log = logging.getLogger(__name__)
@@ -43,8 +45,10 @@ class JobQueue:
         self._link = Link(url, name, timeout=settings.redis.call_timeout_seconds, on_lost=self._revive)
         self.namespace = Namespace(self._link, Keys(settings.redis.key_prefix))
         self.producer = Producer(self.namespace, cancelled_ttl=settings.retention.cancelled_seconds)
+        self.schedules = Schedules(self.namespace, self.producer, settings)
         self.inspector = Inspector(self.namespace)
         self.events = EventFeed(self.namespace, url, name)
+        self.control = Control(self.namespace)
         self.presence = Presence(self.namespace, name)
         self.maintenance = Maintenance(
             self.namespace,
@@ -74,7 +78,7 @@ class JobQueue:
         """Write what this process's configuration says about limits, look at the server; False while Redis is away."""
         limits = self.settings.limits
         try:
-            await self.presence.configure_limits(total=limits.total, per_user=limits.per_user)
+            await self.control.configure_limits(total=limits.total, per_user=limits.per_user)
             for warning in await check_server(self._link):
                 log.warning("%s", warning)
         except ScriptError as error:

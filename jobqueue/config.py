@@ -124,6 +124,8 @@ class JobTypeSettings(_Section):
     mode: Literal["async", "process"] = "process"
     timeout_seconds: int = Field(3600, ge=1, le=30 * 86400)
     max_attempts: int = Field(1, ge=1, le=100)
+    backoff_seconds: float = Field(1.0, ge=0, le=86400, description="before the second attempt; then doubled each time")
+    backoff_max_seconds: float = Field(300.0, ge=0, le=7 * 86400)
     max_lost_attempts: int = Field(3, ge=1, le=100)
     memory_limit_mb: int = Field(2048, ge=32)
     cancel_grace_seconds: float = Field(5.0, ge=0, le=600)

@@ -15,7 +15,7 @@ from jobqueue.record import EMPTY_CORE, parse_core
 from jobqueue.wire import Argument
 
 # Why a claim brought less than was wanted: '' it did not.
-Shortage = Literal["", "empty", "limit", "suspended"]
+Shortage = Literal["", "empty", "limit", "suspended", "draining"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,17 @@ QueueError
 ├── WrongState               the transition is not allowed from the job's present state
 ├── DuplicateJob             the id is taken by a job with other content
 ├── OnceConflict             the idempotency key was used for another submission
+├── DependencyNotFound       a job that a new one depends on does not exist, or is somebody else's
+├── DependencyEnded          a job that this one depends on has failed or was cancelled: restart that first
+├── StillStopping            the job was cancelled, but its execution has not ended yet
+├── UniqueKeyTaken           another live job has the unique key
+├── ScheduleSuperseded       the tick of the schedule is another one by now: somebody else fired it
 ├── UnknownWorker            the worker is not registered (any more)
 ├── ClaimSuperseded          an older claim number than the last one seen
 ├── CleanupSuperseded        another server has begun to clean up since
+├── InvalidSchedule          a schedule cannot be as it is wanted; `field` is the part that is wrong
+├── ScheduleNotFound         no such schedule, or it was removed
+├── DuplicateSchedule        the id is taken by a schedule with other content
 └── ScriptError              a script failed in a way that is a defect or a damaged record
 """
 
@@ -62,6 +70,37 @@ class OnceConflict(QueueError):
     pass
 
 
+class DependencyNotFound(QueueError):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id} not found")
+        self.job_id = job_id
+
+
+class DependencyEnded(QueueError):
+    """`state`: of the job that was waited for, in the API's words."""
+
+    def __init__(self, job_id: str, state: str) -> None:
+        super().__init__(f"job {job_id} is {state}")
+        self.job_id = job_id
+        self.state = state
+
+
+class StillStopping(QueueError):
+    pass
+
+
+class UniqueKeyTaken(QueueError):
+    """`job_id`: the live job that has the key."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} is live under the same unique key")
+        self.job_id = job_id
+
+
+class ScheduleSuperseded(QueueError):
+    pass
+
+
 class UnknownWorker(QueueError):
     pass
 
@@ -72,6 +111,26 @@ class ClaimSuperseded(QueueError):
 
 class CleanupSuperseded(QueueError):
     pass
+
+
+class InvalidSchedule(QueueError):
+    """`field`: the part of the schedule that is wrong."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+class ScheduleNotFound(QueueError):
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"Schedule {schedule_id} not found")
+        self.schedule_id = schedule_id
+
+
+class DuplicateSchedule(QueueError):
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"Schedule {schedule_id} exists with other content")
+        self.schedule_id = schedule_id
 
 
 class ScriptError(QueueError):

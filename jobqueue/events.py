@@ -26,6 +26,8 @@ from jobqueue.subscription import Subscription
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 1.0
+# In the place of a state: the job was removed.
+DELETED: Final = "deleted"
 
 
 class EventFeed:
@@ -40,6 +42,7 @@ class EventFeed:
         self._name = name
         self._on_change: list[Callable[[JobChange], None]] = []
         self._on_gap: list[Callable[[], None]] = []
+        self._on_removed: list[Callable[[str], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._last: int | None = None
         self.lag_ms = 0.0
@@ -49,6 +52,10 @@ class EventFeed:
 
     def on_gap(self, callback: Callable[[], None]) -> None:
         self._on_gap.append(callback)
+
+    def on_removed(self, callback: Callable[[str], None]) -> None:
+        """`callback` gets the ids of jobs that were deleted by hand; those that expire leave without a word."""
+        self._on_removed.append(callback)
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -101,6 +108,10 @@ class EventFeed:
             self._gap()
         self._last = n
         for job_id, state, status_seq, progress, step, user, job_type in message["jobs"]:
+            if state == DELETED:
+                for tell in self._on_removed:
+                    tell(job_id)
+                continue
             change = JobChange(job_id, n, status_seq, state, progress, step, user, job_type)
             for callback in self._on_change:
                 callback(change)

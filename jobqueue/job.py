@@ -11,6 +11,8 @@ from jobqueue.states import State
 Priority = Literal["low", "normal", "high", "urgent"]
 PRIORITIES: Final[tuple[Priority, ...]] = ("low", "normal", "high", "urgent")
 
+OnFailure = Literal["cancel", "run"]
+
 DEFAULT_USER: Final = "default_user"
 
 # What records of job types call: `args` are the type's name and its parameters. A stock worker can import it.
@@ -22,8 +24,13 @@ JOB_TYPE_FUNCTION: Final = "worker.rq_entry.run_job"
 class NewJob:
     """A job to enqueue. `function` is a dotted name (`pkg.mod.name`) that a stock RQ worker can import too.
 
-    `due`: unix microseconds; None or past = now. `timeout_seconds`: of one attempt. `max_attempts` counts errors,
-    `max_lost_attempts` attempts that ended because their worker was lost.
+    `due`: unix microseconds; None or past = now. `delay_seconds`: due so long after it was accepted, instead of `due`.
+    `timeout_seconds`: of one attempt. `max_attempts` counts errors,
+    `max_lost_attempts` attempts that ended because their worker was lost. Between two attempts after an error it waits
+    `backoff_seconds`, doubled each time up to `backoff_max_seconds`, with a quarter of jitter.
+    `depends_on`: jobs of the same user that must complete first; when one fails or is cancelled this job is cancelled
+    (`cancel`) or goes on all the same (`run`). `unique_key`: at most one job of the user that has not ended has it.
+    `expires_in`: seconds after which a job that has not started is cancelled.
     """
 
     job_id: str
@@ -35,20 +42,76 @@ class NewJob:
     queue: str = "default"
     priority: Priority = "normal"
     due: int | None = None
+    delay_seconds: float | None = None
     timeout_seconds: int = 3600
     max_attempts: int = 1
     max_lost_attempts: int = 3
+    backoff_seconds: float = 1.0
+    backoff_max_seconds: float = 300.0
     result_ttl: int = 86400
     failure_ttl: int = 7200
+    depends_on: Sequence[str] = ()
+    on_failure: OnFailure = "cancel"
+    unique_key: str | None = None
+    expires_in: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A schedule makes a job: allowed only while its due time is `tick`; the next one is `following` (None: no more).
+
+    Unix microseconds.
+    """
+
+    schedule_id: str
+    tick: int
+    following: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """`created` is False when the same content was enqueued under this id before; `state` is that of then."""
+    """`created` is False when the same content was enqueued under this id before, `state` is that of then; or when a
+    live job has the same unique key: then it is that job, in its present state.
+    """
 
     job_id: str
     state: State
     created: bool
+
+
+WaitingReason = Literal[
+    "user_limit", "global_limit", "type_limit", "paused", "scheduled", "dependency", "retry_backoff",
+    "stopping_previous", "no_worker", "behind_others",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Why a job has not started. `detail`: what is paused (`queue user type`), the ids that it depends on, the queue
+    without a worker. `ahead_own`: the user's own jobs that start before it, exactly; `position`: its place among all
+    jobs, at most (README); None for jobs in no line. `eta_seconds`: from the mean run time of its type.
+    """
+
+    reason: WaitingReason
+    detail: str = ""
+    ahead_own: int | None = None
+    position: int | None = None
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One execution of a job. `run`: restarts before it. `outcome`: completed, failed, cancelled, lost (its worker
+    was), interrupted (it gave the job back unfinished), None while it runs. Times in unix microseconds.
+    """
+
+    run: int
+    attempt: int
+    worker: str
+    started_at: int
+    ended_at: int | None
+    outcome: str | None
+    error: str | None
 
 
 # Not frozen, for the same reason.
@@ -57,6 +120,8 @@ class Job:
     """What a reader sees of a job. `seq` grows with each visible change, `status_seq` is the seq of the last change of
     `state`. `attempt` is 1-based in the present run (0 before the first claim). `execution_seconds` excludes waiting.
     `announced`: False when a stock tool has changed the state since then, without an event and without a new `seq`.
+    `attempts`: at most the last 20. `reason`: why a job was cancelled by the system itself. `dependents`: the first
+    hundred of `dependents_total`. `retries_left`: RQ's counter, if it has one. `Inspector.explain` fills `waiting`.
     """
 
     job_id: str
@@ -80,6 +145,17 @@ class Job:
     attempt: int
     restarts: int
     worker: str | None
+    max_attempts: int = 1
+    retries_left: int | None = None
+    attempts: tuple[Attempt, ...] = ()
+    reason: str | None = None
+    depends_on: tuple[str, ...] = ()
+    on_failure: OnFailure | None = None
+    dependents: tuple[str, ...] = ()
+    dependents_total: int = 0
+    expires_in: int | None = None
+    schedule_id: str | None = None
+    waiting: Waiting | None = None
     announced: bool = True
     result: Any = None
 
@@ -163,7 +239,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerInfo:
-    """`running`: executions it holds. `stock`: a worker of RQ's own."""
+    """`running`: executions it holds. `stock`: a worker of RQ's own. `draining`: it takes nothing new and ends soon."""
 
     name: str
     host: str
@@ -174,6 +250,7 @@ class WorkerInfo:
     rss_mb: int
     heartbeat_age_seconds: float
     stock: bool = False
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,53 @@ class Keys:
         return self._own("limits")  # hash: total, per_user, and the same with `_set` when set through the API
 
     @property
+    def paused(self) -> str:
+        return self._own("paused")  # hash: `user:USER`, `type:TYPE` -> since, in microseconds
+
+    @property
+    def types(self) -> str:
+        return self._own("types")  # hash of controlled types: limit, '' = none (any more)
+
+    def line(self, user: str, job_type: str) -> str:
+        return self._own(f"line:{user}:{job_type}")  # zset of waiting ids of a controlled type, score as in RQ's line
+
+    def lines(self, user: str) -> str:
+        return self._own(f"lines:{user}")  # set of controlled types of which this user has waiting jobs
+
+    def places(self, job_type: str) -> str:
+        return self._own(f"places:{job_type}")  # set of ids of a controlled type that are admitted or run
+
+    def waiters(self, job_type: str) -> str:
+        return self._own(
+            f"waiters:{job_type}"
+        )  # zset of users who wait for a place, score = last turn, in microseconds
+
+    @property
+    def deadlines(self) -> str:
+        return self._own("deadlines")  # zset of ids of jobs that must have started, score = by when, in microseconds
+
+    @property
+    def unique(self) -> str:
+        return self._own("unique")  # hash: token of a unique key -> id of the last job that had it
+
+    @property
+    def releases(self) -> str:
+        return self._own("releases")  # zset of ended ids whose dependents are still to be looked at, score = since when
+
+    def kept(self, job_id: str) -> str:
+        return self._own(f"kept:{job_id}")  # set of dependents in `releases` that go on waiting for this job
+
+    @property
+    def times(self) -> str:
+        return self._own("times")  # hash: job type -> `mean count` of its run times, in microseconds
+
+    def dependents(self, job_id: str) -> str:
+        return self._rq(f"job:{job_id}:dependents")  # set of ids that wait for this job
+
+    def dependencies(self, job_id: str) -> str:
+        return self._rq(f"job::{job_id}:dependencies")  # set of ids that this job depends on
+
+    @property
     def leases(self) -> str:
         return self._own("leases")  # zset of `ID:X` of running jobs, score = deadline in microseconds
 
@@ -130,9 +177,7 @@ class Keys:
         return self._own(f"live:{user}")  # set of `ID:X` that hold a slot of this user
 
     def parked(self, user: str) -> str:
-        return self._own(
-            f"parked:{user}"
-        )  # zset of admitted ids that may not run now, score = created, in microseconds
+        return self._own(f"parked:{user}")  # zset of admitted ids that may not run now, score as in the user's line
 
     def state(self, state: str) -> str:
         return self._own(f"state:{state}")  # zset of ids, score = created, in microseconds
@@ -162,6 +207,17 @@ class Keys:
         return self._own(f"server:{name}")  # hash: rss_mb, host, pid; expires
 
     @property
+    def schedules(self) -> str:
+        return self._own("schedules")  # zset of ids of schedules, score = created, in microseconds, unique
+
+    @property
+    def ticks(self) -> str:
+        return self._own("ticks")  # zset of ids of schedules that are not paused, score = next tick in microseconds
+
+    def schedule(self, schedule_id: str) -> str:
+        return self._own(f"schedule:{schedule_id}")  # hash: what was given, and what has become of it
+
+    @property
     def events(self) -> str:
         return self._own("events")  # channel, see jobqueue.events
 
@@ -173,8 +229,9 @@ class Keys:
 
     def describe(self, key: str) -> tuple[str, str] | None:
         """(kind, name) of a job's record, what RQ keeps beside it or an index that a cleanup looks at; or None."""
-        if key == self.damaged:
-            return "damaged", ""
+        single = {self.damaged: "damaged", self.deadlines: "deadlines", self.unique: "unique"}.get(key)
+        if single is not None:
+            return single, ""
         for kind, start, end in self._kinds():
             if key.startswith(start) and key.endswith(end) and len(key) > len(start) + len(end):
                 name = key[len(start) : len(key) - len(end)]
@@ -192,6 +249,9 @@ class Keys:
         yield "user", self.user_jobs(""), ""
         yield "live", self.live(""), ""
         yield "parked", self.parked(""), ""
+        yield "line", self._own("line:"), ""
+        yield "places", self.places(""), ""
+        yield "waiters", self.waiters(""), ""
         yield "allowed", self.limiter(""), ":allowed"
         yield "waiting", self.limiter(""), ":rate_limited"
         for registry in ("wip", "finished", "failed", "scheduled", "deferred", "canceled"):

@@ -31,21 +31,31 @@ class Maintenance:
         self._interval_us = interval_us
         self._more = False
         self._cursor = "0"
+        # Scripts with work left, in the order in which they were named.
+        self._chores: dict[str, None] = {}
 
     async def tick(self) -> TickReport:
-        """Rescue expired leases, move due jobs into their lines, let stock jobs join the index."""
+        """Rescue expired leases, move due jobs into their lines, let stock jobs join the index, do the chores."""
         # A bit less than the interval, so that tickers in step do not skip every other beat.
         interval = 0 if self._more else self._interval_us * 9 // 10
         rescued, failed, _, more_leases = await self._namespace.run(
             "rescue", {"interval": interval, "lease": self._lease_us, "batch": BATCH, "tick": self._interval_us}
         )
         promoted, more_due = await self._namespace.run("promote_due", {"interval": interval, "batch": 5 * BATCH})
-        adopted, cursor = await self._namespace.run(
+        adopted, cursor, chores = await self._namespace.run(
             "sweep", {"interval": self._interval_us * 9 // 10, "cursor": self._cursor, "batch": BATCH // 2}
         )
         self._cursor = cursor.decode()
-        self._more = bool(more_leases or more_due)
+        for chore in chores:
+            self._chores.setdefault(chore.decode())
+        await self._do_chores()
+        self._more = bool(more_leases or more_due or self._chores)
         return TickReport(rescued, failed, promoted, adopted, self._more)
+
+    async def _do_chores(self) -> None:
+        for name in list(self._chores):
+            if not await self._namespace.run(name, {"batch": 5 * BATCH}):
+                del self._chores[name]
 
     async def check_workers(self) -> int:
         """Remove the registrations of workers silent for five minutes; the number removed."""
@@ -56,8 +66,3 @@ class Maintenance:
         for key in await self._namespace.call("SMEMBERS", keys.workers):
             removed += await self._namespace.run("remove_worker", {"worker": key[offset:], "silence": SILENCE_US})
         return removed
-
-    async def remove(self, jobs: list[tuple[str, int]]) -> list[bool]:
-        """Delete ended jobs with all their keys: pairs of id and the `seq` at which they were seen."""
-        items = [value for pair in jobs for value in pair]
-        return [bool(gone) for gone in await self._namespace.run("remove", {}, items)]

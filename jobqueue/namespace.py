@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from jobqueue import failpoints, scripts
 from jobqueue.errors import (
     ClaimSuperseded,
     CleanupSuperseded,
+    DependencyEnded,
     JobNotFound,
     QueueError,
+    ScheduleNotFound,
     ScriptError,
+    StillStopping,
+    UniqueKeyTaken,
     UnknownWorker,
     WrongState,
 )
@@ -57,17 +61,22 @@ class Namespace:
         return await self.link.call("EVAL", script.text, 1, self.keys.meta, *argv)
 
 
+# By the first word of a script's error reply; the rest of the text is what the exception is made of.
+_BY_CODE: Final[Mapping[str, Callable[[str], QueueError]]] = {
+    "NOT_FOUND": JobNotFound,
+    "WRONG_STATE": WrongState,
+    "UNKNOWN_WORKER": UnknownWorker,
+    "CLAIM_SUPERSEDED": ClaimSuperseded,
+    "CLEANUP_SUPERSEDED": CleanupSuperseded,
+    "STILL_STOPPING": StillStopping,
+    "UNIQUE_KEY_TAKEN": UniqueKeyTaken,
+    "SCHEDULE_NOT_FOUND": ScheduleNotFound,
+    "DEPENDENCY_ENDED": lambda rest: DependencyEnded(*rest.split(" ", 1)),
+}
+
+
 def explain(error: ReplyError) -> QueueError:
     """The exception for an error reply: of our scripts, whose first word is the code, or of Redis itself."""
     code, _, rest = str(error).partition(" ")
-    if code == "NOT_FOUND":
-        return JobNotFound(rest)
-    if code == "WRONG_STATE":
-        return WrongState(rest)
-    if code == "UNKNOWN_WORKER":
-        return UnknownWorker(rest)
-    if code == "CLAIM_SUPERSEDED":
-        return ClaimSuperseded(rest)
-    if code == "CLEANUP_SUPERSEDED":
-        return CleanupSuperseded(rest)
-    return ScriptError(str(error))
+    make = _BY_CODE.get(code)
+    return ScriptError(str(error)) if make is None else make(rest)

@@ -62,19 +62,3 @@ class Presence:
 
     async def remove_worker(self) -> None:
         await self._namespace.run("remove_worker", {"worker": self._name, "silence": 0})
-
-    async def configure_limits(self, *, total: int, per_user: int) -> tuple[int, int]:
-        """Write the limits of this process's configuration; answers those in force."""
-        given: dict[str, Argument] = {"kind": "configured", "total": total, "per_user": per_user}
-        total, per_user = await self._namespace.run("set_limits", given)
-        return total, per_user
-
-    async def set_limits(self, *, total: int, per_user: int) -> tuple[int, int]:
-        """Limits that stay, whatever is configured, until `reset_limits`."""
-        given: dict[str, Argument] = {"kind": "set", "total": total, "per_user": per_user}
-        total, per_user = await self._namespace.run("set_limits", given)
-        return total, per_user
-
-    async def reset_limits(self) -> tuple[int, int]:
-        total, per_user = await self._namespace.run("set_limits", {"kind": "reset", "total": 0, "per_user": 0})
-        return total, per_user

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from jobqueue.job import DEFAULT_USER, Priority
-from jobqueue.states import FROM_RQ, State
+from jobqueue.job import DEFAULT_USER, Attempt, OnFailure, Priority
+from jobqueue.rq_format import parse_time
+from jobqueue.states import FROM_RQ, TERMINAL, State
 
 CORE_SEPARATOR: Final = "\x1f"
+MOST_ATTEMPTS: Final = 20
 
 
 class Core(NamedTuple):
@@ -101,6 +104,66 @@ def state_of(f: Mapping[str, str]) -> State:
     """`f`: status, and x_retry of a job of ours that waits for its back-off."""
     state = FROM_RQ.get(f["status"], "pending")
     return "pending" if state == "scheduled" and "x_retry" in f else state
+
+
+def read_attempts(f: Mapping[str, str], state: State, run: Run) -> tuple[Attempt, ...]:
+    """The earlier ones, and the one that the record itself tells of. Lines that nobody can read are left out."""
+    earlier = [attempt for line in f.get("x_history", "").split("\n") if (attempt := _attempt(line))]
+    return (*earlier, *_last_attempt(f, state, run))[-MOST_ATTEMPTS:]
+
+
+def _attempt(line: str) -> Attempt | None:
+    try:
+        restarts, number, worker, started, ended, outcome, error = json.loads(line)
+        return Attempt(
+            run=int(restarts),
+            attempt=int(number),
+            worker=worker,
+            started_at=parse_time(started.encode()) or 0,
+            ended_at=parse_time(ended.encode()),
+            outcome=outcome,
+            error=error or None,
+        )
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _last_attempt(f: Mapping[str, str], state: State, run: Run) -> Iterator[Attempt]:
+    started = parse_time(f["started_at"].encode()) if "started_at" in f else None
+    if "worker_name" not in f or started is None or state in ("pending", "scheduled"):
+        return
+    ended = parse_time(f["ended_at"].encode()) if "ended_at" in f and state in TERMINAL else None
+    yield Attempt(
+        run=run.restarts,
+        attempt=max(1, run.attempt),
+        worker=f["worker_name"],
+        started_at=started,
+        ended_at=ended,
+        outcome=None if state == "running" else state,
+        error=f.get("x_error") if state == "failed" else None,
+    )
+
+
+def read_dependencies(f: Mapping[str, str]) -> tuple[str, ...]:
+    """RQ's field: a JSON list of ids."""
+    if "dependency_ids" not in f:
+        return ()
+    try:
+        return tuple(str(job_id) for job_id in json.loads(f["dependency_ids"]))
+    except (ValueError, TypeError):
+        return ()
+
+
+def read_policy(f: Mapping[str, str]) -> OnFailure | None:
+    if "dependency_ids" not in f:
+        return None
+    return "run" if f.get("allow_dependency_failures") == "1" else "cancel"
+
+
+def read_dependents(f: Mapping[str, str]) -> tuple[int, tuple[str, ...]]:
+    """How many there were ever, and the first of them."""
+    count, *ids = f.get("x_dependents", "0").split(" ")
+    return int(count), tuple(ids)
 
 
 def _some(word: str) -> str | None:

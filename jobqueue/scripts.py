@@ -19,6 +19,7 @@ from jobqueue.wire import Argument
 
 _ARGUMENT: Final = re.compile(r"^local (\w+) = (?:tonumber\()?ARGV\[(\d+)\]\)?(?: == '1')?$", re.M)
 _INCLUDE: Final = re.compile(r"^-- include: (\w+)$", re.M)
+_EXPORTS: Final = re.compile(r"^-- Exports: ([a-z_A-Z ]+)$", re.M)
 _ITEMS: Final = re.compile(r"^-- Items: ([a-z_ ]+?)(?: \(.*)?$", re.M)
 
 # Lua's stack bounds what one call may unpack, and a long script keeps everybody waiting.
@@ -52,7 +53,7 @@ def load(name: str) -> Script:
         raise TypeError(f"{name}.lua: the head must name ARGV[1] (prefix), ARGV[2], ... in order")
     items = _ITEMS.search(source)
     shebang, _, body = source.partition("\n")
-    body = _INCLUDE.sub(lambda match: (folder / "include" / f"{match[1]}.lua").read_text("utf-8"), body)
+    body = _INCLUDE.sub(lambda match: _scoped((folder / "include" / f"{match[1]}.lua").read_text("utf-8")), body)
     text = f"{shebang}\nlocal ITEMS = {len(places) + 1}\n{body}"
     return Script(
         name=name,
@@ -61,6 +62,14 @@ def load(name: str) -> Script:
         arguments=tuple(argument for argument, _ in places),
         item_size=len(items[1].split()) if items else 0,
     )
+
+
+def _scoped(include: str) -> str:
+    """Lua allows 200 names a script: an include with an `Exports:` line keeps all its others to itself."""
+    exports = _EXPORTS.search(include)
+    if exports is None:
+        return include
+    return f"local {', '.join(exports[1].split())}\ndo\n{include}end\n"
 
 
 def names() -> Iterable[str]:

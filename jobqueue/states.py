@@ -44,13 +44,20 @@ FROM_RQ: Final[dict[str, State]] = {
 
 # script or operation -> (from, to); None: no job yet, or no longer
 TRANSITIONS: Final[dict[str, frozenset[tuple[State | None, State | None]]]] = {
-    "enqueue": frozenset({(None, "pending"), (None, "scheduled")}),
+    # Cancelled at once: a job that it depends on has failed.
+    "enqueue": frozenset({(None, "pending"), (None, "scheduled"), (None, "cancelled")}),
     "promote_due": frozenset({("scheduled", "pending"), ("pending", "pending")}),
+    # What a job that waits for others becomes when they have ended; it may be due later still.
+    "release": frozenset({("pending", "pending"), ("pending", "scheduled"), ("pending", "cancelled")}),
+    "expire": frozenset({("pending", "cancelled"), ("scheduled", "cancelled")}),
     "claim": frozenset({("pending", "running")}),
     "extend": frozenset({("running", "running")}),
     "progress": frozenset({("running", "running")}),
-    "finish": frozenset({("running", "completed"), ("running", "failed"), ("running", "pending")}),
-    "release": frozenset({("running", "pending")}),
+    # Scheduled or pending after success: RQ's Repeat.
+    "finish": frozenset(
+        {("running", "completed"), ("running", "failed"), ("running", "pending"), ("running", "scheduled")}
+    ),
+    "give_back": frozenset({("running", "pending")}),
     "rescue": frozenset({("running", "pending"), ("running", "failed")}),
     "cancel": frozenset({("pending", "cancelled"), ("scheduled", "cancelled"), ("running", "cancelled")}),
     "stopped": frozenset({("cancelled", "cancelled")}),

@@ -1,4 +1,4 @@
-"""The server's duties beside answering: rescue and due jobs, silent workers, its own presence, host figures."""
+"""The server's duties beside answering: rescue, due jobs, schedules, silent workers, its own presence, host figures."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class Duties:
     def start(self, settings: Settings) -> list[asyncio.Task[None]]:
         table = (
             ("tick", settings.server.tick_seconds, self._tick),
+            ("schedules", settings.server.tick_seconds, self._fire_schedules),
             ("worker-check", settings.server.worker_check_seconds, self._check_workers),
             ("presence", PRESENCE_SECONDS, self._beat),
             ("cleanup", min(LONGEST_CLEANUP_LOOK_SECONDS, settings.retention.interval_seconds), self._clean),
@@ -49,6 +50,15 @@ class Duties:
         report = await self._queue.maintenance.tick()
         if report.rescued or report.failed:
             log.warning("took jobs from lost workers: rescued=%d failed=%d", report.rescued, report.failed)
+        return report.more
+
+    async def _fire_schedules(self) -> bool:
+        report = await self._queue.schedules.tick()
+        if report.skipped or report.refused:
+            # Each has the reason in its record.
+            log.warning("schedules made no job: skipped=%d refused=%d", report.skipped, report.refused)
+        if report.repaired:
+            log.warning("schedules stood at a wrong time and were put right: %d", report.repaired)
         return report.more
 
     async def _check_workers(self) -> None:

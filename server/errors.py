@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from jobqueue import NewJob
+from jobqueue.errors import DependencyEnded, UniqueKeyTaken, WrongState
+from jobqueue.producer import Refusal
+
 RETRY_AFTER: Final = {"Retry-After": "2"}
 SHOWN_CHARACTERS: Final = 64
 # A body can be wrong in a hundred thousand places; nobody needs more than the first of them.
@@ -48,6 +52,20 @@ class JobNotFoundError(ApiError):
         super().__init__(f"Job {shown(job_id)} not found", context={"job_id": shown(job_id)})
 
 
+class ScheduleNotFoundError(ApiError):
+    status = 404
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"Schedule {shown(schedule_id)} not found", context={"schedule_id": shown(schedule_id)})
+
+
+class ScheduleConflictError(ApiError):
+    status = 409
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__("A schedule with this id but other content exists", context={"schedule_id": schedule_id})
+
+
 class JobAlreadyCompletedError(ApiError):
     status = 409
 
@@ -64,22 +82,59 @@ class JobNotRestartableError(ApiError):
         super().__init__(f"Cannot restart job that is {current}", context=context)
 
 
-def cancel_refused(job_id: str, current: str) -> ApiError:
-    return JobAlreadyCompletedError("cancel", job_id, current)
+class DependencyEndedError(ApiError):
+    status = 409
+
+    def __init__(self, job_id: str, parent: str, state: str) -> None:
+        message = f"Cannot restart job: job {parent}, which it depends on, is {state}; restart that first"
+        super().__init__(message, context={"job_id": job_id, "dependency": parent, "dependency_status": state})
 
 
-def restart_refused(job_id: str, current: str) -> ApiError:
-    if current == "completed":
-        return JobAlreadyCompletedError("restart", job_id, current)
-    return JobNotRestartableError(job_id, current)
+class UniqueKeyTakenError(ApiError):
+    status = 409
+
+    def __init__(self, job_id: str, holder: str) -> None:
+        message = f"Cannot restart job: job {holder} is live under the same unique_key"
+        super().__init__(message, context={"job_id": job_id, "live_job_id": holder})
+
+
+def dependency_not_found(job: NewJob, parent: str) -> ApiError:
+    index = list(job.depends_on).index(parent) if parent in job.depends_on else 0
+    return InvalidParameterError([(("depends_on", index), f"there is no job {shown(parent)}")])
+
+
+def cancel_refused(job_id: str, refusal: Refusal) -> ApiError:
+    if isinstance(refusal, WrongState):
+        return JobAlreadyCompletedError("cancel", job_id, refusal.current)
+    return JobNotFoundError(job_id)
+
+
+def restart_refused(job_id: str, refusal: Refusal) -> ApiError:
+    match refusal:
+        case UniqueKeyTaken():
+            return UniqueKeyTakenError(job_id, refusal.job_id)
+        case DependencyEnded():
+            return DependencyEndedError(job_id, refusal.job_id, refusal.state)
+        case WrongState() if refusal.current == "completed":
+            return JobAlreadyCompletedError("restart", job_id, refusal.current)
+        case WrongState():
+            return JobNotRestartableError(job_id, refusal.current)
+    return JobNotFoundError(job_id)
 
 
 class JobNotFinishedError(ApiError):
     status = 409
 
-    def __init__(self, job_id: str, current: str) -> None:
+    def __init__(self, job_id: str, current: str, message: str | None = None) -> None:
         context = {"job_id": job_id, "current_status": current}
-        super().__init__(f"Job has no result yet: it is {current}", context=context)
+        super().__init__(message or f"Job has no result yet: it is {current}", context=context)
+
+
+class WorkerNotFoundError(ApiError):
+    status = 404
+
+    def __init__(self, worker: str) -> None:
+        super().__init__(f"Worker {shown(worker)} not found", context={"worker": shown(worker)})
 
 
 class InvalidParameterError(ApiError):

@@ -50,6 +50,7 @@ class Hub:
         self._task: asyncio.Task[None] | None = None
         self.watchers = 0
         events.on_change(self._announced)
+        events.on_removed(self._removed)
         events.on_gap(self._dirty.set)
 
     @property
@@ -103,6 +104,11 @@ class Hub:
     def _announced(self, change: JobChange) -> None:
         self._hand_out(change, from_record=False)
 
+    def _removed(self, job_id: str) -> None:
+        if watched := self._watched.get(job_id):
+            for watcher in watched.watchers:
+                watcher.end()
+
     def _hand_out(self, change: JobChange, *, from_record: bool) -> None:
         watched = self._watched.get(change.job_id)
         if watched is None:
@@ -140,6 +146,5 @@ class Hub:
             for job_id, job in zip(job_ids, jobs, strict=True):
                 if job is not None:
                     self._hand_out(as_change(job), from_record=True)
-                elif watched := self._watched.get(job_id):
-                    for watcher in watched.watchers:
-                        watcher.end()
+                else:
+                    self._removed(job_id)

@@ -38,6 +38,14 @@ class JobReader:
             raise JobNotFound(job_id)
         return job
 
+    async def get_explained(self, job_id: str) -> Job:
+        """With the reason why it waits, if it does. Raises as `get`."""
+        return await self.explain(await self.get(job_id))
+
+    async def explain(self, job: Job) -> Job:
+        await self._inspector.explain([job])
+        return job
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()

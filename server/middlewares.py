@@ -9,7 +9,17 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from jobqueue.errors import DuplicateJob, JobNotFound, OnceConflict, QueueFull, QueueStarting, QueueUnavailable
+from jobqueue.errors import (
+    DuplicateJob,
+    DuplicateSchedule,
+    InvalidSchedule,
+    JobNotFound,
+    OnceConflict,
+    QueueFull,
+    QueueStarting,
+    QueueUnavailable,
+    ScheduleNotFound,
+)
 from jobqueue.logs import UNQUOTED
 from server import errors
 from server.errors import ApiError
@@ -46,6 +56,12 @@ def explain(exception: Exception) -> ApiError | None:
             return errors.IdempotencyConflictError(exception.job_id)
         case OnceConflict():
             return errors.IdempotencyConflictError()
+        case InvalidSchedule():
+            return errors.InvalidParameterError([((exception.field,), str(exception))])
+        case ScheduleNotFound():
+            return errors.ScheduleNotFoundError(exception.schedule_id)
+        case DuplicateSchedule():
+            return errors.ScheduleConflictError(exception.schedule_id)
         case QueueStarting():
             return errors.QueueUnavailableError("The queue is starting")
         case QueueUnavailable():
@@ -82,9 +98,9 @@ def _route(request: web.Request) -> str:
 
 
 def answer(request: web.Request, error: ApiError) -> web.Response:
-    named = request.match_info.get("job_id")
-    if named is not None:
-        error.context.setdefault("job_id", errors.shown(named))
+    for kind in ("job_id", "schedule_id"):
+        if (named := request.match_info.get(kind)) is not None:
+            error.context.setdefault(kind, errors.shown(named))
     response = json_response(error.body, status=error.status, headers=error.headers)
     if isinstance(error, _CLOSING):
         response.force_close()

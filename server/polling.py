@@ -55,7 +55,7 @@ async def poll(hub: Hub, reader: JobReader, job_id: str, wish: Wish) -> Job:
     with hub.watch(job_id) as watcher:
         job = await reader.get(job_id)
         if wish.is_fulfilled(job) or not wish.seconds:
-            return job
+            return await reader.explain(job)
         hub.begin(watcher, job)
         await watcher.wait(wish.seconds, status_only=not wish.on_progress)
-    return await reader.get(job_id)
+    return await reader.get_explained(job_id)

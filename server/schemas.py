@@ -1,22 +1,34 @@
-"""The bodies of the API: what requests may contain, and how jobs are written as JSON. Pure functions."""
+"""What the bodies of requests may contain, and the job that a submission asks for. Pure functions."""
 
 from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from jobqueue import Cancelled, Enqueued, Job, JobChange, NewJob, Settings
-from jobqueue.job import DEFAULT_USER, JOB_TYPE_FUNCTION, Priority
+from jobqueue import NewJob, Settings
+from jobqueue.job import DEFAULT_USER, JOB_TYPE_FUNCTION, OnFailure, Priority
+from jobqueue.keys import is_job_id
 from server import times
-from server.errors import InvalidParameterError
+from server.errors import InvalidParameterError, Problem
 from server.parameters import problems_of
 
 MOST_TIMEOUT_SECONDS: Final = 30 * 86400
 MOST_IN_BULK: Final = 1000
+MOST_ATTEMPTS: Final = 100
+MOST_BACKOFF_SECONDS: Final = 7 * 86400
+MOST_DELAY_SECONDS: Final = 366 * 86400
+MOST_DEPENDENCIES: Final = 100
+MOST_LIMIT: Final = 1_000_000
+# Visible ASCII, as for an Idempotency-Key.
+KEY_PATTERN: Final = r"^[!-~]{1,255}$"
+# A strict model takes no whole number for a fraction.
+Number = int | float
 USER_PATTERN: Final = r"^[A-Za-z0-9_.@-]{1,64}$"
+UserId = Annotated[str, Field(pattern=USER_PATTERN)]
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
@@ -38,14 +50,52 @@ class _Body(BaseModel):
 Body = TypeVar("Body", bound=_Body)
 
 
-class SubmitBody(_Body):
+class JobOptions(_Body):
+    """What a job is, whether it is submitted now or made by a schedule later. None: as configured for its type."""
+
     job_type: str
     parameters: dict[str, Any] | None = None
-    user_id: Annotated[str, Field(pattern=USER_PATTERN)] | None = None
+    user_id: UserId | None = None
     priority: Priority | None = None
-    scheduled_time: Annotated[str, AfterValidator(_known_time)] | None = None
-    job_id: Annotated[str, AfterValidator(_lower_uuid)] | None = None
     timeout_seconds: Annotated[int, Field(ge=1, le=MOST_TIMEOUT_SECONDS)] | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] | None = None
+    backoff_seconds: Annotated[Number, Field(ge=0, le=MOST_BACKOFF_SECONDS)] | None = None
+    backoff_max_seconds: Annotated[Number, Field(ge=0, le=MOST_BACKOFF_SECONDS)] | None = None
+    unique_key: Annotated[str, Field(pattern=KEY_PATTERN)] | None = None
+    expires_in: Annotated[int, Field(ge=1, le=MOST_DELAY_SECONDS)] | None = None
+
+
+class SubmitBody(JobOptions):
+    scheduled_time: Annotated[str, AfterValidator(_known_time)] | None = None
+    delay_seconds: Annotated[Number, Field(ge=0, le=MOST_DELAY_SECONDS)] | None = None
+    job_id: Annotated[str, AfterValidator(_lower_uuid)] | None = None
+    depends_on: Annotated[list[str], Field(max_length=MOST_DEPENDENCIES)] | None = None
+    on_failure: OnFailure | None = None
+
+
+def contradictions(body: SubmitBody) -> Iterator[Problem]:
+    """What each field by itself does not tell."""
+    if body.scheduled_time is not None and body.delay_seconds is not None:
+        yield ("delay_seconds",), "give scheduled_time or delay_seconds, not both"
+    if body.on_failure is not None and not body.depends_on:
+        yield ("on_failure",), "is for jobs with depends_on"
+    if body.job_id is not None and body.job_id in _normalised(body.depends_on):
+        yield ("depends_on",), "the job cannot depend on itself"
+    for index, job_id in enumerate(body.depends_on or ()):
+        if not is_job_id(job_id):
+            yield ("depends_on", index), "is no id of a job"
+    yield from backoff_problems(body)
+
+
+def backoff_problems(options: JobOptions) -> Iterator[Problem]:
+    first, most = options.backoff_seconds, options.backoff_max_seconds
+    if first is not None and most is not None and most < first:
+        yield ("backoff_max_seconds",), "must not be less than backoff_seconds"
+
+
+def _normalised(job_ids: Sequence[str] | None) -> list[str]:
+    """Our own ids are lower case; those of stock producers are as they are. Each once."""
+    return list(dict.fromkeys(job_id.lower() if _UUID.fullmatch(job_id) else job_id for job_id in job_ids or ()))
 
 
 class RestartBody(_Body):
@@ -61,8 +111,40 @@ class BulkSubmitBody(_Body):
     jobs: Annotated[list[Any], Field(min_length=1, max_length=MOST_IN_BULK)]
 
 
-class JobIdsBody(_Body):
-    job_ids: Annotated[list[str], Field(min_length=1, max_length=MOST_IN_BULK)]
+class FilterBody(_Body):
+    """Words as in the query of the list; at least one."""
+
+    status: str | None = None
+    type: str | None = None
+    user: str | None = None
+
+
+class BulkChangeBody(_Body):
+    """Either `job_ids` or `filter`."""
+
+    job_ids: Annotated[list[str], Field(min_length=1, max_length=MOST_IN_BULK)] | None = None
+    filter: FilterBody | None = None
+    dry_run: bool = False
+    cursor: str | None = None
+
+
+LimitValue = Annotated[int, Field(ge=1, le=MOST_LIMIT)] | None
+
+
+class LimitsBody(_Body):
+    """What is not named stays as it is; null takes back what was set."""
+
+    global_: LimitValue = Field(None, alias="global")
+    per_user: LimitValue = None
+    users: Annotated[dict[UserId, LimitValue], Field(max_length=MOST_IN_BULK)] = {}
+    types: Annotated[dict[str, LimitValue], Field(max_length=MOST_IN_BULK)] = {}
+
+
+class PauseBody(_Body):
+    """Nothing: everything; else one of the two."""
+
+    user_id: UserId | None = None
+    job_type: str | None = None
 
 
 def parse(model: type[Body], value: Any) -> Body:
@@ -77,81 +159,40 @@ def parse(model: type[Body], value: Any) -> Body:
 
 def new_job(settings: Settings, body: SubmitBody, parameters: dict[str, Any]) -> NewJob:
     """The job type must be known."""
-    job_type = settings.job_types[body.job_type]
+    job = job_of(settings, body, parameters, job_id=body.job_id or str(uuid.uuid4()))
+    job.due = None if body.scheduled_time is None else times.parse(body.scheduled_time)
+    job.delay_seconds = body.delay_seconds
+    job.depends_on = _normalised(body.depends_on)
+    job.on_failure = body.on_failure or "cancel"
+    return job
+
+
+def job_of(settings: Settings, options: JobOptions, parameters: dict[str, Any], *, job_id: str) -> NewJob:
+    """The job type must be known."""
+    kind = settings.job_types[options.job_type]
     return NewJob(
-        job_id=body.job_id or str(uuid.uuid4()),
+        job_id=job_id,
         function=JOB_TYPE_FUNCTION,
-        args=call_arguments(body.job_type, parameters),
-        job_type=body.job_type,
-        user_id=body.user_id or DEFAULT_USER,
-        queue=settings.queue_of(body.job_type),
-        priority=body.priority or "normal",
-        due=None if body.scheduled_time is None else times.parse(body.scheduled_time),
-        timeout_seconds=body.timeout_seconds or job_type.timeout_seconds,
-        max_attempts=job_type.max_attempts,
-        max_lost_attempts=job_type.max_lost_attempts,
+        args=call_arguments(options.job_type, parameters),
+        job_type=options.job_type,
+        user_id=options.user_id or DEFAULT_USER,
+        queue=settings.queue_of(options.job_type),
+        priority=options.priority or "normal",
+        timeout_seconds=options.timeout_seconds or kind.timeout_seconds,
+        max_attempts=options.max_attempts or kind.max_attempts,
+        max_lost_attempts=kind.max_lost_attempts,
+        backoff_seconds=_given(options.backoff_seconds, kind.backoff_seconds),
+        backoff_max_seconds=_given(options.backoff_max_seconds, kind.backoff_max_seconds),
         result_ttl=settings.retention.completed_seconds,
         failure_ttl=settings.retention.failed_seconds,
+        unique_key=options.unique_key,
+        expires_in=options.expires_in,
     )
+
+
+def _given(value: float | None, default: float) -> float:
+    return default if value is None else value
 
 
 def call_arguments(job_type: str, parameters: dict[str, Any]) -> list[Any]:
     return [job_type, parameters]
-
-
-def submitted_json(enqueued: Enqueued) -> dict[str, Any]:
-    message = "Job scheduled" if enqueued.state == "scheduled" else "Job submitted"
-    return {"job_id": enqueued.job_id, "status": enqueued.state, "message": message}
-
-
-def cancelled_json(cancelled: Cancelled) -> dict[str, Any]:
-    message = "Job cancelled successfully" if cancelled.changed else "Job already cancelled"
-    return {"job_id": cancelled.job_id, "status": "cancelled", "message": message}
-
-
-def restarted_json(job_id: str) -> dict[str, Any]:
-    return {"job_id": job_id, "status": "pending", "message": "Job restarted and re-queued"}
-
-
-def job_json(job: Job) -> dict[str, Any]:
-    return {
-        "job_id": job.job_id,
-        "job_type": job.job_type,
-        "status": job.state,
-        "progress": job.progress,
-        "created_at": times.to_text(job.created_at),
-        "started_at": times.to_text(job.started_at),
-        "completed_at": times.to_text(job.ended_at),
-        "error": job.error,
-        "user_id": job.user_id,
-        "metrics": {
-            "execution_time_seconds": round(job.execution_seconds, 3),
-            "items_processed": job.items_done,
-            "total_items": job.items_total,
-        },
-        "current_step": job.step or None,
-        "priority": job.priority,
-        "scheduled_time": times.to_text(job.due_at),
-        "attempt": job.attempt,
-        "restarts": job.restarts,
-        "queue": job.queue,
-        "worker": job.worker,
-    }
-
-
-def result_json(job: Job) -> dict[str, Any]:
-    return {"job_id": job.job_id, "status": job.state, "result": job.result, "error": job.error}
-
-
-def update_json(change: JobChange) -> dict[str, Any]:
-    return {
-        "job_id": change.job_id,
-        "status": change.state,
-        # In an event a whole number comes without its point.
-        "progress": float(change.progress),
-        "current_step": change.step or None,
-    }
-
-
-def complete_json(change: JobChange, result: Any, error: str | None) -> dict[str, Any]:
-    return {**update_json(change), "result": result, "error": error}

@@ -61,5 +61,6 @@ def worker_json(worker: WorkerInfo) -> dict[str, Any]:
         "concurrency": worker.concurrency,
         "running": worker.running,
         "rss_mb": worker.rss_mb,
+        "draining": worker.draining,
         "heartbeat_age_seconds": round(worker.heartbeat_age_seconds, 1),
     }

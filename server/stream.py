@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Final
+from typing import Any, Final
 
 from jobqueue import Job, JobChange
 from jobqueue.errors import JobNotFound, QueueUnavailable
 from jobqueue.states import TERMINAL
 from server import sse
+from server.answers import complete_json, snapshot_json, update_json
 from server.hub import as_change
 from server.job_reader import JobReader
-from server.schemas import complete_json, update_json
 from server.watcher import Watcher
 
+WAITING: Final = ("pending", "scheduled")
 # Progress comes at most this often; changes of status always at once.
 PROGRESS_SECONDS: Final = 0.25
 READ_AGAIN_SECONDS: Final = 1.0
@@ -56,7 +57,7 @@ class JobStream:
             await self._writer.write(sse.KEEP_ALIVE)
             await self._follow()
         else:
-            await self._update(as_change(job))
+            await self._writer.write(sse.encode("job_update", snapshot_json(job), event_id=job.seq))
             await self._follow()
 
     async def _follow(self) -> None:
@@ -75,7 +76,17 @@ class JobStream:
             await self._watcher.wait(PROGRESS_SECONDS, status_only=True)
 
     async def _update(self, change: JobChange) -> None:
-        await self._writer.write(sse.encode("job_update", update_json(change), event_id=change.seq))
+        waiting = change.state in WAITING and change.status_seq == change.seq
+        data = await self._snapshot(change) if waiting else update_json(change)
+        await self._writer.write(sse.encode("job_update", data, event_id=change.seq))
+
+    async def _snapshot(self, change: JobChange) -> dict[str, Any]:
+        """A job that went back to wait, with the reason; without it when that cannot be told any more."""
+        try:
+            job = await self._reader.get_explained(self._job_id)
+        except (JobNotFound, QueueUnavailable):
+            return update_json(change)
+        return snapshot_json(job) if job.seq == change.seq else update_json(change)
 
     async def _complete(self, change: JobChange) -> None:
         try:

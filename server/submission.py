@@ -11,7 +11,7 @@ from typing import Any
 from jobqueue import NewJob, Settings
 from jobqueue.errors import ConfigurationError
 from server import schemas
-from server.errors import ApiError, InternalServerError
+from server.errors import ApiError, InternalServerError, InvalidParameterError
 from server.parameters import check_parameters
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 async def check(settings: Settings, value: Any) -> NewJob:
     """Raises InvalidParameterError, UnknownJobTypeError, PayloadTooLargeError."""
     body = schemas.parse(schemas.SubmitBody, value)
+    if problems := list(schemas.contradictions(body)):
+        raise InvalidParameterError(problems)
     parameters = await check_parameters(settings, body.job_type, body.parameters or {})
     return schemas.new_job(settings, body, parameters)
 

@@ -1,4 +1,4 @@
-"""Hears commands for this worker: cancel one execution, look for work, shut down."""
+"""Hears commands for this worker: cancel one execution, look for work, drain, shut down."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ log = logging.getLogger(__name__)
 
 class CancelListener:
     def __init__(
-        self, channel: WorkerChannel, slots: Slots, *, offer: Callable[[], None], shut_down: Callable[[], None]
+        self,
+        channel: WorkerChannel,
+        slots: Slots,
+        *,
+        offer: Callable[[], None],
+        shut_down: Callable[[], None],
+        drain: Callable[[], None],
     ) -> None:
         self._channel = channel
         self._slots = slots
         self._offer = offer
         self._shut_down = shut_down
+        self._drain = drain
 
     async def run(self) -> None:
         async for message in self._channel.messages():
@@ -33,6 +40,8 @@ class CancelListener:
             self._cancel(f"{message.get('job_id')}:{message.get('execution_id')}")
         elif command == "shutdown":
             self._shut_down()
+        elif command == "drain":
+            self._drain()
         else:
             log.info("command %r is not known", command)
 

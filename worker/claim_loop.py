@@ -11,6 +11,7 @@ import contextlib
 import logging
 import random
 import time
+from collections.abc import Callable
 from typing import Final
 
 from jobqueue.client import JobQueue
@@ -62,6 +63,7 @@ class ClaimLoop:
         self._quiet = False
         self._may_claim = True
         self._offers = 0
+        self.on_draining: Callable[[], None] = lambda: None
         slots.on_ended = self.wake
 
     def wake(self) -> None:
@@ -184,6 +186,8 @@ class ClaimLoop:
             self._may_claim = False
         if shortage == "empty":
             self._hungry.set()
+        elif shortage == "draining":
+            self.on_draining()
         elif not shortage:
             self.wake()
 

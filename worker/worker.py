@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from jobqueue.client import JobQueue
@@ -17,6 +18,8 @@ from jobqueue.config import Settings
 from jobqueue.consumer import Consumer
 from jobqueue.errors import QueueError
 from jobqueue.leases import LeaseRenewer
+from jobqueue.maintenance import TickReport
+from jobqueue.schedule_ticker import ScheduleReport
 from jobqueue.signals import WorkerChannel
 from worker.cancel_listener import CancelListener
 from worker.claim_loop import ClaimLoop
@@ -37,6 +40,7 @@ class Worker:
         self.claim_loop = ClaimLoop(queue, settings, self.slots)
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._draining = asyncio.Event()
         self._exit_code = 0
         self._left_over: set[asyncio.Task[Any]] = set()
         keys = queue.namespace.keys
@@ -45,7 +49,9 @@ class Worker:
             self.slots,
             offer=self.claim_loop.offer,
             shut_down=self.stop,
+            drain=self._draining.set,
         )
+        self.claim_loop.on_draining = self._draining.set
         self._keeper = LeaseKeeper(
             LeaseRenewer(
                 queue.url,
@@ -103,8 +109,10 @@ class Worker:
             group.create_task(self._register(), name="register")
             group.create_task(self.claim_loop.run(), name="claim-loop")
             group.create_task(self._listener.run(), name="cancel-listener")
-            group.create_task(self._tick_always(), name="maintenance")
+            group.create_task(self._tick_always(self._queue.maintenance.tick), name="maintenance")
+            group.create_task(self._tick_always(self._queue.schedules.tick), name="schedules")
             group.create_task(self._watch_for_stuck(), name="stuck-watch")
+            group.create_task(self._drain_when_told(), name="drain-watch")
 
     def _register_soon(self) -> None:
         if self._group is not None and not self._stopping.is_set():
@@ -120,13 +128,21 @@ class Worker:
                 log.warning("waiting for the queue: %s", error)
                 await asyncio.sleep(0.5)
 
-    async def _tick_always(self) -> None:
-        """Rescue and due jobs also run here, so that a system without its server keeps working."""
+    async def _tick_always(self, tick: Callable[[], Awaitable[TickReport | ScheduleReport]]) -> None:
+        """Rescue, due jobs and schedules also run here, so that a system without its server keeps working."""
         while True:
             more = False
             with contextlib.suppress(QueueError):
-                more = (await self._queue.maintenance.tick()).more
+                more = (await tick()).more
             await asyncio.sleep(0 if more else self._settings.worker.tick_seconds)
+
+    async def _drain_when_told(self) -> None:
+        """Take nothing new, let everything end however long it takes, then stop."""
+        await self._draining.wait()
+        log.info("draining: takes no new jobs, ends when its %d jobs have ended", len(self.slots.held))
+        self.claim_loop.be_quiet()
+        await self.slots.wait_all()
+        self.stop()
 
     async def _watch_for_stuck(self) -> None:
         while True:

@@ -15,14 +15,20 @@ local eager = ARGV[9] == '1'
 -- include: base
 -- include: events
 -- include: limits
--- include: admission
+-- include: types
 -- include: record
+-- include: admission
+-- include: overtake
+-- include: adopt
+-- include: dependents
 -- include: slots
+-- include: call_off
+-- include: attempts
 -- include: requeue
 -- include: outcome
 -- include: wake
+-- include: times
 -- include: finish_jobs
--- include: adopt
 -- include: execution_records
 -- include: claim_jobs
 
@@ -30,7 +36,6 @@ local seen, refusal = check_claim(worker, lane, number)
 if refusal then return refusal end
 local before = running_now()
 local verdicts = finish_jobs(worker, ITEMS)
-flush_pushed()
 local reason, jobs = claim_jobs(worker, lane, number, seen, queues, want, execution_prefix, lease)
 mark_queued()
 wake_waiting(before)

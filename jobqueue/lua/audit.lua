@@ -12,10 +12,16 @@ local ended_before = tonumber(ARGV[4])
 -- include: leader
 -- include: events
 -- include: limits
--- include: admission
+-- include: types
 -- include: record
+-- include: admission
+-- include: overtake
 -- include: adopt
+-- include: dependents
+-- include: slots
+-- include: call_off
 -- include: follow
+-- include: unique
 -- include: outcome
 -- include: places
 
@@ -24,11 +30,12 @@ local counts = { removed = 0, repaired = 0, damaged = 0 }
 
 local function is_over(id, f)
   if not (oldest and ENDED[f.state] and f.x_digest and f.ended_at and f.ended_at < oldest) then return false end
-  return not (f.stopping and call('ZSCORE', STOPPING, id .. ':' .. f.stopping))
+  return not (f.stopping and call('ZSCORE', STOPPING, id .. ':' .. f.stopping)) and not call('ZSCORE', RELEASES, id)
 end
 
 local function audit(id)
-  local f = job(id, 'ended_at', 'x_digest', 'x_due', 'x_order', 'origin')
+  local f = job(id, 'ended_at', 'x_digest', 'x_due', 'x_order', 'origin', 'x_expires', 'x_unique', 'dependency_ids',
+    'allow_dependency_failures')
   if not f then return end
   -- Before anything is put right by it: what a stock worker did is no disorder, and its watchers have not been told.
   if is_ahead(f.status, f.last) then follow(id) end
@@ -51,7 +58,8 @@ for i = ITEMS, #ARGV do
     counts.damaged = counts.damaged + 1
   end
 end
-flush_pushed()
+release_dependents(MOST_RELEASED)
+give_back()
 mark_queued()
 publish()
 return { counts.removed, counts.repaired, counts.damaged }

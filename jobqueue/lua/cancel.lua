@@ -7,10 +7,14 @@ local retention = tonumber(ARGV[3])
 -- include: base
 -- include: events
 -- include: limits
--- include: admission
+-- include: types
 -- include: record
--- include: slots
+-- include: admission
+-- include: overtake
 -- include: adopt
+-- include: dependents
+-- include: slots
+-- include: call_off
 
 local f = job(id, 'worker_name', 'x_progress', 'origin')
 if not f then return refuse('NOT_FOUND', id) end
@@ -39,27 +43,10 @@ local function tell_worker()
   end
 end
 
-local function leave_line()
-  local found = call('ZREM', P .. ':scheduled:' .. f.queue, id) + call('ZREM', P .. ':deferred:' .. f.queue, id)
-    + call('ZREM', X .. 'parked:' .. f.user, id)
-  if call('EXISTS', X .. 'parked:' .. f.user) == 0 then call('SREM', X .. 'parked', f.user) end
-  if f.limiter then
-    found = found + call('ZREM', waiting_key(f.limiter), id)
-    remember(f.limiter, id)
-  end
-  -- Last, because it looks through the whole list; who stood elsewhere is not in it.
-  if found == 0 then call('LREM', queue_key(f.queue), 0, id) end
-end
-
-if f.state == 'running' then tell_worker() else leave_line() end
-call('HSET', job_key(id), 'status', 'canceled', 'x_mark', mark('canceled'), 'x_run', pack_run(f), 'ended_at', iso(now))
-call('HDEL', job_key(id), 'x_retry')
-call('EXPIRE', job_key(id), retention)
-call('ZADD', P .. ':canceled:' .. f.queue, clock[1], id)
-move_state(id, f.state, 'cancelled', f.created)
+if f.state == 'running' then tell_worker() else leave_line(id, f) end
+end_cancelled(id, f, retention, '')
+release_dependents(MOST_RELEASED)
 give_back()
-flush_pushed()
 mark_queued()
-changed(id, 'cancelled', tonumber(f.x_progress or 0), f.user, f.type)
 publish()
 return 1

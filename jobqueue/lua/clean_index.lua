@@ -18,8 +18,11 @@ local batch = tonumber(ARGV[8])
 local STATUS = {
   finished = { finished = true }, failed = { failed = true, stopped = true }, canceled = { canceled = true },
   scheduled = { scheduled = true }, deferred = { deferred = true, ready_to_enqueue = true }, waiting = { rate_limited = true },
-  parked = { queued = true },
+  parked = { queued = true }, line = { rate_limited = true },
 }
+local ADMITTED = { allowed = true, places = true }
+local COMMANDS = { set = { 'SSCAN', 'SREM' }, zset = { 'ZSCAN', 'ZREM' }, hash = { 'HSCAN', 'HDEL' } }
+local TYPE = { live = 'set', damaged = 'set', places = 'set', unique = 'hash' }
 
 local function owner(core) return string.match(core, '^([^\31]*)') end
 
@@ -39,26 +42,37 @@ local function job_belongs(id)
   if core and not string.match(core, CORE_HEAD) then return kind == 'state' end
   if kind == 'state' then return core end
   if kind == 'user' then return core and owner(core) == name end
-  if kind == 'allowed' then return status == 'queued' or status == 'started' or has_live_execution(id, values[3]) end
+  if ADMITTED[kind] then return status == 'queued' or status == 'started' or has_live_execution(id, values[3]) end
   return STATUS[kind][status]
 end
 
-local function belongs(member)
+-- The token of a unique key belongs to a job that has not ended; a deadline to one that has not started.
+local function is_open(id, token)
+  local f = job(id, 'x_unique', 'x_expires')
+  if not f or ENDED[f.state] then return false end
+  if token then return f.x_unique == token end
+  return f.x_expires and f.state ~= 'running'
+end
+
+local function belongs(member, value)
   if kind == 'live' then return is_live(member) end
+  if kind == 'unique' then return is_open(value, member) end
+  if kind == 'deadlines' then return is_open(member) end
+  if kind == 'waiters' then return call('EXISTS', X .. 'line:' .. member .. ':' .. name) == 1 end
   if kind == 'damaged' then return call('TYPE', job_key(member)).ok ~= 'none' end
   if kind ~= 'wip' then return job_belongs(member) end
   return is_live(member) or call('EXISTS', job_key(string.match(member, '^(.*):[^:]*$') or member)) == 1
 end
 
 if is_superseded() then return refuse('CLEANUP_SUPERSEDED', 'another server cleans up') end
-local is_set = kind == 'live' or kind == 'damaged'
+local type_wanted = TYPE[kind] or 'zset'
 -- A key of another type in this place has nothing to look at.
-if call('TYPE', key).ok ~= (is_set and 'set' or 'zset') then return { '0', 0 } end
-local page = call(is_set and 'SSCAN' or 'ZSCAN', key, cursor, 'COUNT', batch)
+if call('TYPE', key).ok ~= type_wanted then return { '0', 0 } end
+local page = call(COMMANDS[type_wanted][1], key, cursor, 'COUNT', batch)
 local dropped = {}
-for i = 1, #page[2], is_set and 1 or 2 do
-  if not belongs(page[2][i]) then dropped[#dropped + 1] = page[2][i] end
+for i = 1, #page[2], type_wanted == 'set' and 1 or 2 do
+  if not belongs(page[2][i], page[2][i + 1]) then dropped[#dropped + 1] = page[2][i] end
 end
-many(is_set and 'SREM' or 'ZREM', key, dropped)
+many(COMMANDS[type_wanted][2], key, dropped)
 if kind == 'parked' and call('EXISTS', key) == 0 then call('SREM', X .. 'parked', name) end
 return { page[1], #dropped }

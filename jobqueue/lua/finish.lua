@@ -7,17 +7,23 @@ local worker = ARGV[2]
 -- include: base
 -- include: events
 -- include: limits
--- include: admission
+-- include: types
 -- include: record
+-- include: admission
+-- include: overtake
+-- include: adopt
+-- include: dependents
 -- include: slots
+-- include: call_off
+-- include: attempts
 -- include: requeue
 -- include: outcome
 -- include: wake
+-- include: times
 -- include: finish_jobs
 
 local before = running_now()
 local verdicts = finish_jobs(worker, ITEMS)
-flush_pushed()
 mark_queued()
 wake_waiting(before)
 publish()

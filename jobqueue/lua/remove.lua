@@ -1,22 +1,39 @@
 #!lua flags=allow-oom
--- Deletes ended jobs with all their keys, each only if it is still as it was when it was looked at.
--- Items: job_id seq
--- Result: 1 removed, 0 left alone (not ended, changed meanwhile, or its execution still stops) an item. Emits: nothing.
+-- Deletes an ended job with all its keys. Those that waited for it are looked at first, at most `batch` a call.
+-- Result: 1, or 0: there are more of them, ask again. Errors: NOT_FOUND, WRONG_STATE <state>, STILL_STOPPING.
+-- Emits: deleted, which is no state; and what follows for its dependents.
 local prefix = ARGV[1]
+local id = ARGV[2]
+local batch = tonumber(ARGV[3])
 -- include: base
 -- include: events
+-- include: limits
+-- include: types
 -- include: record
+-- include: admission
+-- include: overtake
+-- include: adopt
+-- include: dependents
+-- include: slots
+-- include: call_off
 -- include: outcome
 
-local function remove(id, seen)
-  local f = job(id)
-  if not f or f.seq ~= seen then return 0 end
-  if not ENDED[f.state] then return 0 end
-  if f.stopping and call('ZSCORE', STOPPING, id .. ':' .. f.stopping) then return 0 end
-  delete_job(id, f.user, f.queue)
-  return 1
+local f = job(id, 'origin')
+if not f then return refuse('NOT_FOUND', id) end
+if not ENDED[f.state] then return refuse('WRONG_STATE', f.state) end
+if f.stopping and call('ZSCORE', STOPPING, id .. ':' .. f.stopping) then
+  return refuse('STILL_STOPPING', 'its execution has not ended yet')
 end
 
-local answer = {}
-for i = ITEMS, #ARGV, 2 do answer[#answer + 1] = remove(ARGV[i], ARGV[i + 1]) end
-return answer
+if call('ZSCORE', RELEASES, id) then
+  release_dependents(batch - release(id, batch))
+  give_back()
+  mark_queued()
+end
+local is_done = not call('ZSCORE', RELEASES, id)
+if is_done then
+  delete_job(id, f.user or 'default_user', f.queue or f.origin or 'default')
+  changed(id, 'deleted', 0, f.user or 'default_user', f.type or '')
+end
+publish()
+return is_done and 1 or 0

@@ -10,15 +10,22 @@ local lease = tonumber(ARGV[3])
 local batch = tonumber(ARGV[4])
 local tick = tonumber(ARGV[5])
 -- include: base
+-- include: throttle
 -- include: events
 -- include: limits
--- include: admission
+-- include: types
 -- include: record
+-- include: admission
+-- include: overtake
+-- include: adopt
+-- include: dependents
 -- include: slots
+-- include: call_off
+-- include: attempts
 -- include: requeue
 -- include: outcome
 -- include: wake
--- include: throttle
+-- include: times
 -- include: finish_jobs
 
 local function holds_back()
@@ -35,6 +42,8 @@ local function holds_back()
   return now < after and after - now <= lease
 end
 
+local LOST = 'the worker was lost'
+
 local function split(token)
   local id, execution = string.match(token, '^(.*):([^:]*)$')
   return id, execution
@@ -46,7 +55,7 @@ local function rescue(token)
   local id, execution = split(token)
   local f = job(id, 'worker_name', 'x_records')
   if not f or f.exec ~= execution then return purge_token(token, id) end
-  free_slot(id, token, f.user, f.limiter, f.queue)
+  free_slot(id, token, f.user, f.limiter, f.queue, f.type)
   if f.x_records then forget_records(f.worker_name, id, execution) end
   if f.state == 'cancelled' then
     counts.stopped = counts.stopped + 1
@@ -56,7 +65,7 @@ local function rescue(token)
   f.losses = f.losses + 1
   if f.losses < tonumber(f.max_lost) then
     counts.requeued = counts.requeued + 1
-    requeue(id, f, 0)
+    requeue(id, f, 0, 'lost', LOST)
   else
     counts.failed = counts.failed + 1
     local error = 'WorkerLost: the worker was lost in ' .. f.losses .. ' attempts'
@@ -80,8 +89,8 @@ for _, token in ipairs(ended) do
   end
 end
 purge_ownerless()
+release_dependents(MOST_RELEASED)
 give_back()
-flush_pushed()
 mark_queued()
 wake_waiting(before)
 publish()

@@ -1,19 +1,36 @@
 #!lua flags=allow-oom
--- Writes limits. `kind` = configured: the last process started wins; `set`: through the API, stays until `reset`.
--- Result: { total, per_user } in force. Emits: nothing; the sweep fills new places, a page of users a tick.
+-- Writes limits. `source` = configured: the last process started wins; `set`: through the API, stays until it is taken back.
+-- Items: kind name value (kind: total, per_user, user or type; name: of the user or the type; value '' = taken back)
+-- Result: { total, per_user } in force. Emits: nothing; the sweep fills new places of many users, a page a tick.
 local prefix = ARGV[1]
-local kind = ARGV[2]
-local total = ARGV[3]
-local per_user = ARGV[4]
+local source = ARGV[2]
 -- include: base
+-- include: control
 
-local key = X .. 'limits'
-if kind == 'reset' then
-  call('HDEL', key, 'total_set', 'per_user_set')
-elseif kind == 'set' then
-  call('HSET', key, 'total_set', total, 'per_user_set', per_user)
-else
-  call('HSET', key, 'total', total, 'per_user', per_user)
+local users, types = {}, {}
+
+local function set(key, field, value)
+  if value == '' then call('HDEL', key, field) else call('HSET', key, field, value) end
 end
+
+for i = ITEMS, #ARGV, 3 do
+  local kind, name, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if kind == 'type' then
+    control(name)
+    call('HSET', TYPES, name, value)
+    types[#types + 1] = name
+  elseif kind == 'user' then
+    set(X .. 'limits', 'user:' .. name, value)
+    users[#users + 1] = name
+  else
+    set(X .. 'limits', source == 'set' and kind .. '_set' or kind, value)
+  end
+end
+note_special()
+-- include: events
 -- include: limits
+-- include: types
+-- include: record
+-- include: admission
+let_in(users, types)
 return { TOTAL, PER_USER }

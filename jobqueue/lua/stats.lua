@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- One look at everything: counts by state, limits, workers, servers. Cost grows with the number of workers only.
 -- Result: { counts, total, per_user, last_cleanup, now, workers, servers_rss_mb, redis_memory_bytes, cleanup_report };
--- a worker: { name, host, pid, queues, concurrency, running, rss_mb, beat in microseconds or '' for a stock worker }.
+-- a worker: { name, host, pid, queues, concurrency, running, rss_mb, beat in microseconds or '' for a stock
+-- worker, drain = 1 when it ends as soon as its jobs have }.
 local prefix = ARGV[1]
 -- include: base
 -- include: limits
@@ -13,9 +14,9 @@ local function workers()
     local name = string.sub(key, offset)
     local w = call('HMGET', key, 'hostname', 'pid', 'queues', 'death')
     if w[1] and not w[4] then
-      local own = call('HMGET', X .. 'worker:' .. name, 'concurrency', 'rss_mb', 'beat')
+      local own = call('HMGET', X .. 'worker:' .. name, 'concurrency', 'rss_mb', 'beat', 'drain')
       found[#found + 1] = { name, w[1], w[2] or '0', w[3] or '', own[1] or '1', call('SCARD', key .. ':executions'),
-        own[2] or '0', own[3] or '' }
+        own[2] or '0', own[3] or '', own[4] or '' }
     end
   end
   return found

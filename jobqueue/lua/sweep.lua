@@ -2,7 +2,8 @@
 -- Repairs what no transition sees: jobs of stock producers join our index, what stock workers did to jobs is told, and
 -- users get the places that a raised limit or a stock tool left free. Looks at `batch` users, and at the newest entries of
 -- each queue and registry, of 16 queues a call.
--- Result: { adopted, cursor }; pass the cursor to the next call, 0 = the round is complete. Emits: all states.
+-- Result: { adopted, cursor, chores }; pass the cursor to the next call, 0 = the round is complete. `chores`: names of the
+-- scripts that have something to do. Emits: all states.
 local prefix = ARGV[1]
 local interval = tonumber(ARGV[2])
 local cursor = ARGV[3]
@@ -11,9 +12,14 @@ local batch = tonumber(ARGV[4])
 -- include: throttle
 -- include: events
 -- include: limits
--- include: admission
+-- include: types
 -- include: record
+-- include: admission
+-- include: overtake
 -- include: adopt
+-- include: dependents
+-- include: slots
+-- include: call_off
 -- include: follow
 
 local adopted = 0
@@ -57,7 +63,15 @@ local function queues_in_turn()
   return turn
 end
 
-if too_soon('sweep_throttle', interval) then return { 0, cursor } end
+local function chores()
+  local found = {}
+  if call('EXISTS', RELEASES) == 1 then found[#found + 1] = 'release' end
+  if call('ZCOUNT', DEADLINES, '-inf', int(now)) > 0 then found[#found + 1] = 'expire' end
+  if call('EXISTS', X .. 'unsorted') == 1 then found[#found + 1] = 'sort_lines' end
+  return found
+end
+
+if too_soon('sweep_throttle', interval) then return { 0, cursor, {} } end
 for _, key in ipairs(queues_in_turn()) do meet_all(string.sub(key, #P + 8)) end
 for _, user in ipairs(call('SRANDMEMBER', X .. 'parked', batch)) do unpark(user) end
 local page = call('SSCAN', P .. ':rl-keys', cursor, 'COUNT', batch)
@@ -66,8 +80,10 @@ for _, limiter in ipairs(page[2]) do
   promote(limiter)
   drop_if_idle(limiter)
 end
-flush_pushed()
+for _, job_type in ipairs(call('HKEYS', X .. 'types')) do promote_type(job_type) end
+release_dependents(MOST_RELEASED)
+give_back()
 mark_queued()
 if running_now() < TOTAL then call('PUBLISH', X .. 'wake', '1') end
 publish()
-return { adopted, page[1] }
+return { adopted, page[1], chores() }

@@ -31,7 +31,7 @@ def idempotency_key_of(request: web.Request) -> str | None:
     return keys[0]
 
 
-def refuse_idempotency_key(request: web.Request) -> None:
+def refuse_idempotency_key(request: web.Request, *, advice: str = "give each job a job_id of its own") -> None:
     if IDEMPOTENCY_KEY in request.headers:
-        advice = "is for single submissions; here give each job a job_id of its own, then repeating is safe"
-        raise InvalidParameterError([((IDEMPOTENCY_KEY,), advice)])
+        message = f"is for single submissions; here {advice}, then repeating is safe"
+        raise InvalidParameterError([((IDEMPOTENCY_KEY,), message)])

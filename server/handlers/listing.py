@@ -10,10 +10,11 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from jobqueue.states import State
+from server.answers import job_json
 from server.app_keys import QUEUE
 from server.errors import InvalidParameterError
 from server.responses import json_response
-from server.schemas import USER_PATTERN, job_json
+from server.schemas import USER_PATTERN
 from server.stats import STATES
 
 DEFAULT_LIMIT: Final = 50
@@ -38,6 +39,7 @@ async def list_jobs(request: web.Request) -> web.Response:
     page = await request.app[QUEUE].inspector.page(
         states=wish.states, job_type=wish.job_type, user_id=wish.user_id, limit=wish.limit, cursor=wish.cursor
     )
+    await request.app[QUEUE].inspector.explain(page.jobs)
     following = None if page.next_cursor is None else f"{page.next_cursor:x}"
     return json_response({"jobs": [job_json(job) for job in page.jobs], "next_cursor": following})
 

@@ -7,10 +7,10 @@ import contextlib
 from aiohttp import web
 
 from server import polling, sse
+from server.answers import job_json
 from server.app_keys import HUB, READER, SETTINGS
 from server.handlers.arguments import job_id_of
 from server.responses import json_response
-from server.schemas import job_json
 from server.stream import JobStream, is_seen
 
 
@@ -23,7 +23,7 @@ async def poll(request: web.Request) -> web.Response:
 async def stream(request: web.Request) -> web.StreamResponse:
     app, job_id, last_id = request.app, job_id_of(request), sse.last_event_id(request)
     with app[HUB].watch(job_id) as watcher:
-        job = await app[READER].get(job_id)
+        job = await app[READER].get_explained(job_id)
         if is_seen(job, last_id):
             return web.Response(status=204)
         app[HUB].begin(watcher, job)

@@ -115,4 +115,4 @@ def test_every_script_says_what_it_does(name: str) -> None:
 
 def test_only_what_adds_jobs_is_refused_when_memory_is_full() -> None:
     refused = {name for name in scripts.names() if scripts.load(name).text.startswith("#!lua\n")}
-    assert refused == {"enqueue", "restart"}
+    assert refused == {"create_schedule", "enqueue", "restart"}

@@ -61,8 +61,8 @@ async def remove(system: System, ids: list[str]) -> None:
     """What the cleanup does, without its waiting time."""
     queue = await JobQueue.open(settings_for(system.valkey().url, system.folder / "input"), name="cleaner")
     try:
-        jobs = [(job.job_id, job.seq) for job in await queue.inspector.get_many(ids) if job is not None]
-        assert all(await queue.maintenance.remove(jobs))
+        for job_id in ids:
+            await queue.producer.remove(job_id)
     finally:
         await queue.close()
 

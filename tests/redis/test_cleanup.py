@@ -442,8 +442,7 @@ async def test_api_K8_removal_takes_every_key_of_a_job(q: JobQueue, valkey: Valk
         await q.producer.enqueue(job)
         await hands.end(*await hands.take())
     valkey.client.sadd(f"rq:job:{job.job_id}:dependents", "x")
-    seq = (await q.inspector.get(job.job_id)).seq
-    assert await q.maintenance.remove([(job.job_id, seq)]) == [True]
+    await q.producer.remove(job.job_id)
     assert not [key for key in valkey.client.keys("*") if job.job_id.encode() in key]
     for key in valkey.client.keys("*"):
         if valkey.client.type(key) == b"zset":
@@ -598,7 +597,7 @@ async def test_what_a_dead_stock_worker_had_on_the_way_is_put_back(q: JobQueue, 
     job = new()
     await q.producer.enqueue(job)
     valkey.client.lmove("rq:queue:default", "rq:queue:default:intermediate")
-    await q.presence.set_limits(total=1, per_user=1)
+    await q.control.set_limits(total=1, per_user=1)
     valkey.client.sadd("rq:workers", "rq:worker:stock")
     valkey.client.hset("rq:worker:stock", "queues", "default")
     await clean(q)

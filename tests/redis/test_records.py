@@ -56,6 +56,7 @@ async def test_lua_and_python_name_the_same_keys(queue: JobQueue, valkey: Valkey
     await queue.presence.beat_server(host="h", pid=1, rss_mb=1)
     keys = Keys()
     known = {keys.queues, keys.workers, keys.limiters, keys.meta, keys.limits, keys.leases, keys.stopping, keys.servers}
+    known |= {keys.times}
     known |= {keys.state(state) for state in STATES}
     known |= {keys.queue("default"), keys.wip("default"), keys.finished("default"), keys.failed("default")}
     known |= {keys.canceled("default"), keys.scheduled("default"), keys.workers_of("default")}

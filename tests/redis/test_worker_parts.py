@@ -203,7 +203,7 @@ async def test_jobs_run(here: JobQueue) -> None:
 
 
 async def test_500_jobs_run_once_each(here: JobQueue) -> None:
-    await here.presence.set_limits(total=100, per_user=100)
+    await here.control.set_limits(total=100, per_user=100)
     await here.producer.enqueue_many([plain("add", n, 1, user=f"u{n % 5}") for n in range(500)])
     async with working(here, here.settings):
 
@@ -615,7 +615,7 @@ async def test_a_clock_that_went_backwards_rescues_nobody_at_once(rescues: Rescu
 async def test_five_tickers_at_once_rescue_and_move_each_job_once(
     here: JobQueue, place: Place, rescues: Rescues
 ) -> None:
-    await here.presence.set_limits(total=1000, per_user=1000)
+    await here.control.set_limits(total=1000, per_user=1000)
     lost = await rescues.claim(230)
     due = rescues.now() + 300_000
     scheduled = [NewJob(job_id=str(uuid.uuid4()), function="a.b", user_id=f"u{n % 7}", due=due) for n in range(620)]

@@ -8,8 +8,23 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from jobqueue import Cancelled, Enqueued, Job, JobChange, NewJob, Stats, TickReport, WorkerInfo
-from jobqueue.errors import DuplicateJob, JobNotFound, OnceConflict, QueueUnavailable, WrongState
+from jobqueue import (
+    Cancelled,
+    Enqueued,
+    Job,
+    JobChange,
+    NewJob,
+    NewSchedule,
+    Recurrence,
+    Schedule,
+    SchedulePage,
+    ScheduleReport,
+    Stats,
+    TickReport,
+    WorkerInfo,
+)
+from jobqueue.control import Controls
+from jobqueue.errors import DuplicateJob, JobNotFound, OnceConflict, QueueUnavailable, ScheduleNotFound, WrongState
 from jobqueue.job import JobPage
 from jobqueue.states import RESTARTABLE, TERMINAL, State
 
@@ -19,6 +34,7 @@ CREATED = 1_762_961_400_000_000  # 2025-11-12T15:30:00Z
 class FakeEvents:
     def __init__(self) -> None:
         self.changed: list[Callable[[JobChange], None]] = []
+        self.remove: Callable[[str], None] = lambda job_id: None
         self.gaps: list[Callable[[], None]] = []
         self.subscribed = False
         self.muted = False
@@ -27,6 +43,9 @@ class FakeEvents:
 
     def on_change(self, callback: Callable[[JobChange], None]) -> None:
         self.changed.append(callback)
+
+    def on_removed(self, callback: Callable[[str], None]) -> None:
+        self.remove = callback
 
     def on_gap(self, callback: Callable[[], None]) -> None:
         self.gaps.append(callback)
@@ -78,7 +97,10 @@ class FakeQueue:
         self.last_cleanup: int | None = None
         self.log: list[str] = []
         self.closed = False
+        self.explained: list[str] = []
         self.events = FakeEvents()
+        self.schedules = FakeSchedules(self)
+        self.control = FakeControl(self)
         self.producer = self.inspector = self.maintenance = self.presence = self.cleanup = self
 
     async def run_if_due(self) -> None:
@@ -94,6 +116,9 @@ class FakeQueue:
     def _check(self) -> None:
         if self.down is not None:
             raise self.down
+
+    async def explain(self, jobs: Sequence[Job]) -> None:
+        self.explained += [job.job_id for job in jobs if job.state in ("pending", "scheduled")]
 
     # what tests do to jobs
 
@@ -126,7 +151,8 @@ class FakeQueue:
         self._publish(job)
         return job
 
-    def remove(self, job_id: str) -> None:
+    def expire(self, job_id: str) -> None:
+        """Gone without a word."""
         del self.jobs[job_id]
 
     def _publish(self, job: Job) -> None:
@@ -208,6 +234,14 @@ class FakeQueue:
                 answers.append(error)
         return answers
 
+    async def remove(self, job_id: str) -> None:
+        self._check()
+        job = self._known(job_id)
+        if job.state not in TERMINAL:
+            raise WrongState(job.state)
+        del self.jobs[job_id]
+        self.events.remove(job_id)
+
     async def page(
         self,
         *,
@@ -287,6 +321,93 @@ class FakeQueue:
     async def remove_server(self) -> None:
         self.log.append("server removed")
         self._check()
+
+
+class FakeControl:
+    """Keeps what it is told; every worker is known."""
+
+    def __init__(self, queue: FakeQueue) -> None:
+        self._queue = queue
+        self.told: list[tuple[str, Any]] = []
+
+    async def read(self) -> Controls:
+        self._queue._check()
+        return Controls(
+            total=10, per_user=3, total_is_set=False, per_user_is_set=False, users={}, types={}, queue_paused=False,
+            paused_users=(), paused_types=(),
+        )  # fmt: skip
+
+    async def set_limits(self, **limits: Any) -> tuple[int, int]:
+        self._queue._check()
+        self.told.append(("limits", limits))
+        return 10, 3
+
+    async def pause(self, kind: str, name: str = "") -> bool:
+        self._queue._check()
+        self.told.append(("pause", (kind, name)))
+        return True
+
+    async def resume(self, kind: str, name: str = "") -> bool:
+        self._queue._check()
+        self.told.append(("resume", (kind, name)))
+        return True
+
+    async def drain(self, worker: str) -> bool:
+        self._queue._check()
+        self.told.append(("drain", worker))
+        return True
+
+
+class FakeSchedules:
+    def __init__(self, queue: FakeQueue) -> None:
+        self.known: dict[str, Schedule] = {}
+        self.reports: list[ScheduleReport] = []
+        self.tick_count = 0
+        self._queue = queue
+
+    def add(self, schedule_id: str) -> None:
+        job = NewJob(job_id="", function="worker.rq_entry.run_job", args=["extraction", {}], job_type="extraction")
+        self._add(NewSchedule(schedule_id=schedule_id, recurrence=Recurrence(interval_seconds=60), job=job))
+
+    def _add(self, new: NewSchedule) -> None:
+        self.known[new.schedule_id] = Schedule(
+            schedule_id=new.schedule_id, name=new.name, recurrence=new.recurrence, job=new.job, paused=new.paused,
+            created_at=CREATED, next_run_at=None, last_run_at=None, last_job_id=None, runs=0, error=None,
+        )  # fmt: skip
+
+    async def tick(self) -> ScheduleReport:
+        self._queue._check()
+        self.tick_count += 1
+        return self.reports.pop(0) if self.reports else ScheduleReport()
+
+    async def create(self, new: NewSchedule) -> Schedule:
+        self._queue._check()
+        self._add(new)
+        return self.known[new.schedule_id]
+
+    async def get(self, schedule_id: str) -> Schedule:
+        self._queue._check()
+        if schedule_id not in self.known:
+            raise ScheduleNotFound(schedule_id)
+        return self.known[schedule_id]
+
+    async def page(self, *, user_id: str | None, limit: int, cursor: int | None) -> SchedulePage:
+        self._queue._check()
+        return SchedulePage(tuple(self.known.values()), None)
+
+    async def remove(self, schedule_id: str) -> None:
+        del self.known[(await self.get(schedule_id)).schedule_id]
+
+    async def pause(self, schedule_id: str) -> Schedule:
+        self.known[schedule_id] = replace(await self.get(schedule_id), paused=True)
+        return self.known[schedule_id]
+
+    async def resume(self, schedule_id: str) -> Schedule:
+        self.known[schedule_id] = replace(await self.get(schedule_id), paused=False)
+        return self.known[schedule_id]
+
+    async def run_now(self, schedule_id: str, *, once: str | None = None) -> Enqueued:
+        return await self._queue.enqueue(replace((await self.get(schedule_id)).job, job_id="run-now"), once=once)
 
 
 AWAY = QueueUnavailable("Redis is not reachable at unix:///secret/place")

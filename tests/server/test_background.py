@@ -19,12 +19,13 @@ from server.hub import Hub
 from server.mutations import Mutations
 from server.periodic import every
 
-NAMES = {"tick", "worker-check", "presence", "cleanup", "cpu-sampler", "watched-jobs-scan"}
+NAMES = {"tick", "schedules", "worker-check", "presence", "cleanup", "cpu-sampler", "watched-jobs-scan"}
 
 
 async def test_all_duties_run(api: Any, fake: FakeQueue) -> None:
     async def done() -> bool:
-        return fake.tick_count >= 2 and fake.checks == 1 and fake.beats >= 1 and fake.cleanups == 1
+        ticked = fake.tick_count >= 2 and fake.schedules.tick_count >= 2
+        return ticked and fake.checks == 1 and fake.beats >= 1 and fake.cleanups == 1
 
     await eventually(done, "every duty was done")
     assert fake.beat["host"] == socket.gethostname() and fake.beat["pid"] == os.getpid() and fake.beat["rss_mb"] > 0

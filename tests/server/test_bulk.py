@@ -14,7 +14,7 @@ from fake_queue import AWAY, FakeQueue
 
 from jobqueue import Settings
 from jobqueue.errors import QueueFull, QueueStarting
-from server.handlers import bulk
+from server.handlers import bulk_change
 from server.submission import check_all
 
 SUBMIT = "/api/v1/jobs/submit/bulk"
@@ -260,7 +260,7 @@ async def test_a_queue_away_says_what_may_have_happened(api: Any, fake: FakeQueu
     fake.down = AWAY
     for verb in ("cancel", "restart"):
         status, body, response = await api.call("POST", f"/api/v1/jobs/{verb}/bulk", json={"job_ids": [JOB]})
-        assert (status, body["message"]) == (503, bulk.CHANGED_IN_PART)
+        assert (status, body["message"]) == (503, bulk_change.CHANGED_IN_PART)
         assert "Retry-After" in response.headers
 
 

@@ -17,7 +17,8 @@ from jobqueue.errors import QueueFull, QueueStarting, ScriptError
 from server.routes import BASE, ROUTES
 
 JSON = {"Content-Type": "application/json"}
-GIVEN = re.compile(r"\{job_id(:[^}]*)?\}")
+GIVEN = re.compile(r"\{(?:job_id|schedule_id|worker)(:[^}]*)?\}")
+SCHEDULE = f"{BASE}/schedules/{{schedule_id:[^/]+}}"
 
 # What each route that takes a body is given when nothing is wrong with it.
 BODIES: dict[str, dict[str, Any]] = {
@@ -27,10 +28,19 @@ BODIES: dict[str, dict[str, Any]] = {
     f"{BASE}/restart/bulk": {"job_ids": [JOB]},
     f"{BASE}/cancel/{{job_id:[^/]+}}": {},
     f"{BASE}/restart/{{job_id:[^/]+}}": {},
+    f"{BASE}/schedules": {"job_type": "extraction", "interval_seconds": 60},
+    f"{SCHEDULE}/pause": {},
+    f"{SCHEDULE}/resume": {},
+    f"{SCHEDULE}/run": {},
+    f"{BASE}/limits": {"global": 5},
+    f"{BASE}/pause": {},
+    f"{BASE}/resume": {},
+    f"{BASE}/workers/{{worker:[^/]+}}/drain": {},
 }
 API = [route for route in ROUTES if route.path.startswith(BASE)]
-WITH_BODY = [route for route in API if route.method == "POST"]
-OF_A_JOB = [route for route in API if GIVEN.search(route.path)]
+WITH_BODY = [route for route in API if route.method in ("POST", "PATCH")]
+OF_A_JOB = [route for route in API if "{job_id" in route.path]
+OF_A_SCHEDULE = [route for route in API if "{schedule_id" in route.path]
 WAITING = ("/poll", "/stream")
 SECRETS = ("secret", "Traceback", "unix:", ".py")
 
@@ -52,8 +62,10 @@ async def call(api: Any, route: Any, *, query: str = "", **options: Any) -> Any:
 
 
 def ready(fake: FakeQueue, route: Any) -> None:
-    """A job for which the route succeeds."""
-    fake.add(JOB, "failed" if "restart" in route.path or "result" in route.path else "pending", error="x")
+    """A job, or a schedule with the same id, for which the route succeeds."""
+    fake.schedules.add(JOB)
+    ended = "restart" in route.path or "result" in route.path or route.method == "DELETE"
+    fake.add(JOB, "failed" if ended else "pending", error="x")
 
 
 @on([route for route in ROUTES if not route.path.endswith("/stream")])
@@ -62,7 +74,9 @@ async def test_api_A1_A6_answers_are_json_and_unknown_query_parameters_change_no
 ) -> None:
     ready(fake, route)
     status, _, response = await call(api, route, query="?timeout=0&colour=red&refresh=true&%00=%ff")
-    assert status == (202 if "/submit" in route.path else 200)
+    accepted = "/submit" in route.path or route.path.endswith(("/run", "/drain"))
+    created = (route.method, route.path) == ("POST", f"{BASE}/schedules")
+    assert status == (202 if accepted else 201 if created else 200)
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"
     assert_headers(response)
 
@@ -79,6 +93,14 @@ async def test_api_A3_A4_D1_E2_an_unknown_job_is_told_at_once(api: Any, route: A
     async with asyncio.timeout(5):
         answer = await api.call(route.method, path_of(route) + ("?timeout=30" if route.path.endswith("/poll") else ""))
     assert assert_error(answer, 404, "JobNotFoundError") == NOT_FOUND
+
+
+@on(OF_A_SCHEDULE)
+async def test_an_unknown_schedule_is_told(api: Any, fake: FakeQueue, route: Any) -> None:
+    for text in (JOB, JOB.upper(), *IMPOSSIBLE, *POSSIBLE[1:]):
+        body = assert_error(await api.call(route.method, path_of(route, text)), 404, "ScheduleNotFoundError")
+        assert body["message"] == f"Schedule {body['schedule_id']} not found"
+        assert len(body["schedule_id"]) <= 64 and body["schedule_id"].isprintable()
 
 
 IMPOSSIBLE = (
@@ -155,6 +177,7 @@ async def test_api_A4_the_queue_away_is_503(api: Any, fake: FakeQueue, route: An
         assert int(answer[2].headers["Retry-After"]) > 0
         assert not [word for word in SECRETS if word in str(body)]
         assert body.get("job_id") == (JOB if route in OF_A_JOB else None)
+        assert body.get("schedule_id") == (JOB if route in OF_A_SCHEDULE else None)
 
 
 @on([route for route in ROUTES if route.path != "/health/live"])
@@ -168,7 +191,7 @@ async def test_api_A2_a_defect_is_told_to_the_log_only(
         body = assert_error(answer, 500, "InternalServerError")
         shown = str(body) + str(dict(answer[2].headers))
         assert not [word for word in SECRETS if word in shown]
-        assert set(body) <= {"error", "message", "error_id", "job_id"}
+        assert set(body) <= {"error", "message", "error_id", "job_id", "schedule_id"}
         assert [record for record in caplog.records if body["error_id"] in record.getMessage() and record.exc_info]
 
 
@@ -245,7 +268,7 @@ OTHER_MEDIA = (
 @on(WITH_BODY)
 async def test_api_A4_sec_A12_other_media_types(api: Any, fake: FakeQueue, route: Any) -> None:
     ready(fake, route)
-    head = f"POST {path_of(route)} HTTP/1.1\r\nHost: localhost\r\n".encode()
+    head = f"{route.method} {path_of(route)} HTTP/1.1\r\nHost: localhost\r\n".encode()
     for headers in OTHER_MEDIA:
         answer = await received(api, head + headers + b"\r\nContent-Length: 2\r\n\r\n{}")
         assert answer.split()[1] == b"415" and b'"error":"UnsupportedMediaTypeError"' in answer, headers
@@ -254,7 +277,7 @@ async def test_api_A4_sec_A12_other_media_types(api: Any, fake: FakeQueue, route
 
 @on(WITH_BODY)
 async def test_api_A4_sec_A11_a_huge_body_is_refused_before_it_comes(api: Any, route: Any) -> None:
-    head = f"POST {path_of(route)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
+    head = f"{route.method} {path_of(route)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
     answer = await answered(api, head + b"Content-Length: 1000000000\r\n\r\n")
     assert answer.split()[1] == b"413" and b'"error":"PayloadTooLargeError"' in answer
     assert b"\r\nConnection: close\r\n" in answer
@@ -268,7 +291,7 @@ async def test_api_A4_sec_A11_the_connection_of_a_huge_body_is_closed(api: Any) 
 @on(WITH_BODY)
 async def test_api_A4_sec_A11_a_body_that_hides_its_size_is_cut_off(api: Any, route: Any) -> None:
     """The client goes on sending; the server answers and wants no more."""
-    head = f"POST {path_of(route)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
+    head = f"{route.method} {path_of(route)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
     reader, writer = await api.raw(head + b"Transfer-Encoding: chunked\r\n\r\n")
 
     async def send() -> None:
@@ -294,7 +317,7 @@ async def test_api_A4_sec_A15_a_slow_body_has_its_own_deadline(
     server = api_settings.server.model_copy(update={"body_timeout_seconds": 0.05})
     api = await start(api_settings.model_copy(update={"server": server}), fake)
     fake.add(JOB)
-    head = f"POST {path_of(route)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
+    head = f"{route.method} {path_of(route)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
     answer = await answered(api, head + b"Content-Length: 9\r\n\r\n{")
     assert answer.startswith(b"HTTP/1.1 408 ") and b'"error":"RequestTimeoutError"' in answer
     assert b"\r\nConnection: close\r\n" in answer
@@ -303,7 +326,7 @@ async def test_api_A4_sec_A15_a_slow_body_has_its_own_deadline(
 
 @on(WITH_BODY)
 async def test_api_A4_a_damaged_body(api: Any, route: Any) -> None:
-    head = f"POST {path_of(route)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
+    head = f"{route.method} {path_of(route)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
     answer = await answered(api, head + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n\r\n")
     assert answer.split()[1] == b"400"
     assert b'"error":"InvalidJsonError"' in answer or b'"error":"BadRequestError"' in answer

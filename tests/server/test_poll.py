@@ -221,7 +221,7 @@ async def test_api_D12_shutdown_answers(api: Any, fake: FakeQueue) -> None:
 async def test_api_D13_job_deleted_while_waiting(api: Any, fake: FakeQueue) -> None:
     fake.add(JOB, "failed")
     poll = await begin_poll(api, "?current_status=failed")
-    fake.remove(JOB)
+    fake.expire(JOB)
     fake.events.gap()
     async with asyncio.timeout(2):
         status, body = await poll

@@ -50,7 +50,7 @@ async def test_api_G1_cancel_races_with_claims(real: Any, worker: WorkingHand) -
 
 
 async def test_api_G3_the_slot_is_free_when_the_execution_has_stopped(real: Any, worker: WorkingHand) -> None:
-    await worker.queue.presence.set_limits(total=1, per_user=1)
+    await worker.queue.control.set_limits(total=1, per_user=1)
     first, second = await submit(real), await submit(real)
     running = await worker.claim()
     assert (await cancel(real, first))[0] == 200
@@ -195,7 +195,7 @@ async def test_api_H6_of_two_restarts_one_wins(real: Any, worker: WorkingHand) -
 
 
 async def test_api_H7_it_obeys_limits_and_goes_to_the_back(real: Any, worker: WorkingHand) -> None:
-    await worker.queue.presence.set_limits(total=10, per_user=1)
+    await worker.queue.control.set_limits(total=10, per_user=1)
     first = await submit(real)
     await fail(worker)
     others = [await submit(real), await submit(real)]
@@ -211,6 +211,5 @@ async def test_api_H7_it_obeys_limits_and_goes_to_the_back(real: Any, worker: Wo
 async def test_api_H8_an_expired_job_is_unknown(real: Any, worker: WorkingHand, valkey: ValkeyServer) -> None:
     job_id = await submit(real)
     await fail(worker)
-    seq = (await worker.queue.inspector.get(job_id)).seq
-    assert await worker.queue.maintenance.remove([(job_id, seq)]) == [True]
+    await worker.queue.producer.remove(job_id)
     assert (await restart(real, job_id))[0] == 404

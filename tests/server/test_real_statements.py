@@ -24,7 +24,7 @@ from working_hand import LEASE_US, WorkingHand, get, submit
 from jobqueue import Completed, Ended, Failed, JobQueue, Lane, NewJob, Released, Settings, Stopped
 from jobqueue.errors import ScriptError
 from jobqueue.presence import unique_name
-from server.schemas import job_json
+from server.answers import job_json
 from worker.worker import Worker
 
 STATS = "/api/v1/jobs/queue/stats"
@@ -221,8 +221,7 @@ async def test_api_F6_counts_are_of_retained_jobs(real: Any, worker: WorkingHand
     for job in await worker.claim_many(3):
         await worker.finish(job, Completed())
     assert (await counts(real))["completed"] == 3
-    found = await worker.queue.inspector.get(job.job_id)
-    assert await worker.queue.maintenance.remove([(found.job_id, found.seq)]) == [True]
+    await worker.queue.producer.remove(job.job_id)
     assert (await counts(real))["completed"] == 2
 
 
@@ -235,7 +234,7 @@ async def test_api_F8_M6_limits_in_force_are_shown_and_lowering_kills_nothing(re
     ids = [await submit(real) for _ in range(4)]
     running = await worker.claim_many(4)
     assert len(running) == 3
-    await worker.queue.presence.set_limits(total=2, per_user=1)
+    await worker.queue.control.set_limits(total=2, per_user=1)
     assert await shown() == (2, 1)
     assert [(await get(real, job_id))["status"] for job_id in ids] == ["running"] * 3 + ["pending"]
     for job in running:
@@ -244,7 +243,7 @@ async def test_api_F8_M6_limits_in_force_are_shown_and_lowering_kills_nothing(re
         await worker.finish(job, Completed())
     (last,) = await worker.claim_many()
     await worker.finish(last, Completed())
-    await worker.queue.presence.reset_limits()
+    await worker.queue.control.reset_limits()
     assert await shown() == (10, 3)
 
 
@@ -293,7 +292,7 @@ async def test_api_J2_a_busy_worker_is_not_removed(queue: JobQueue, valkey: Valk
 
 async def test_api_L1_a_claim_takes_everything_at_once(queue: JobQueue, valkey: ValkeyServer) -> None:
     await queue.register_worker()
-    await queue.presence.set_limits(total=5, per_user=2)
+    await queue.control.set_limits(total=5, per_user=2)
     jobs = [new_job(f"u{n % 4}") for n in range(12)]
     await queue.producer.enqueue_many(jobs)
     await queue.producer.cancel(jobs[0].job_id)
@@ -366,7 +365,7 @@ async def begun(count: int) -> bool:
 
 async def test_api_M2_what_waits_starts_by_itself(valkey: ValkeyServer, tmp_path: Path, moments: list[float]) -> None:
     async with patient_workers(valkey, tmp_path, 2) as queue:
-        await queue.presence.set_limits(total=1, per_user=1)
+        await queue.control.set_limits(total=1, per_user=1)
         jobs = [new_job(user, "moments_for_tests.run") for user in ("ann", "ann", "bob")]
         await queue.producer.enqueue_many(jobs)
         await eventually(lambda: begun(1), "the first runs")
@@ -405,7 +404,7 @@ ENDS: dict[str, Any] = {
 @pytest.mark.parametrize("end", ENDS)
 async def test_api_M5_every_end_frees_the_slot(queue: JobQueue, valkey: ValkeyServer, end: str) -> None:
     await queue.register_worker()
-    await queue.presence.set_limits(total=1, per_user=1)
+    await queue.control.set_limits(total=1, per_user=1)
     await queue.maintenance.tick()
     valkey.client.hset("rq:x:meta", "rescue_after", 0)
     await queue.producer.enqueue_many([new_job(), new_job()])
@@ -455,7 +454,7 @@ async def test_api_M8_a_claim_costs_the_same_whatever_waits(queue: JobQueue, val
     await queue.producer.enqueue_many([new_job(f"u{n % 5}") for n in range(20)])
     few = sum((await one()).values())
     await queue.producer.enqueue_many([new_job(f"u{n % 50}") for n in range(3000)])
-    await queue.presence.set_limits(total=100, per_user=3)
+    await queue.control.set_limits(total=100, per_user=3)
     many = sum((await one()).values())
     assert many <= few * 1.25
     valkey.client.flushall()

@@ -21,7 +21,7 @@ LEAKS = re.compile(r"Traceback|File \"|site-packages|\.py\b|unix://|redis://|\.s
 
 
 def path_of(route: Any, job_id: str = JOB) -> str:
-    return re.sub(r"\{job_id[^}]*(\{[^}]*\})?[^}]*\}", job_id, str(route.path))
+    return re.sub(r"\{(?:job_id|schedule_id|worker)[^}]*(\{[^}]*\})?[^}]*\}", job_id, str(route.path))
 
 
 def safe(response: Any) -> bool:
@@ -77,7 +77,7 @@ async def test_sec_A19_a_bad_id_is_unknown_without_a_look_at_redis(
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 async def test_sec_A20_a_wrong_method_names_the_right_ones(api: Any, route: web.RouteDef) -> None:
-    status, body, response = await api.call("PATCH", path_of(route))
+    status, body, response = await api.call("PUT", path_of(route))
     assert (status, body["error"]) == (405, "MethodNotAllowedError")
     assert route.method in response.headers["Allow"].split(",")
 

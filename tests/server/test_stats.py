@@ -62,6 +62,7 @@ async def test_workers_as_the_design_says(api: Any, fake: FakeQueue) -> None:
             "concurrency": 4,
             "running": 2,
             "rss_mb": 50,
+            "draining": False,
             "heartbeat_age_seconds": 1.2,
         }
     ]

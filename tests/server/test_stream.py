@@ -395,7 +395,7 @@ async def test_api_E5_the_end_of_a_job_that_is_gone_is_sent(api: Any, fake: Fake
     async with api.stream(JOB) as events:
         await events.event()
         fake.change(JOB, "completed", progress=1.0, result=1)
-        fake.remove(JOB)
+        fake.expire(JOB)
         api.app[HUB].end_watches()
         (last,) = await events.rest()
         assert (last.name, last.data["status"], last.data["result"]) == ("job_complete", "completed", None)
@@ -494,7 +494,7 @@ async def test_a_job_that_is_removed_ends_its_stream(api: Any, fake: FakeQueue) 
     fake.add(JOB)
     async with api.stream(JOB) as events:
         await events.event()
-        fake.remove(JOB)
+        fake.expire(JOB)
         fake.events.gap()
         assert await events.rest() == []
 

@@ -1,10 +1,5 @@
 -- A job that a stock producer enqueued joins our index: an owner, a place in time, our own last word on its status.
 -- Needs: base, events, record.
-local function user_of(limiter)
-  if not limiter or limiter == '' then return 'default_user' end
-  return string.sub(limiter, 1, 5) == 'user:' and string.sub(limiter, 6) or limiter
-end
-
 -- A time that no other job has, so that it can order and page.
 local function unique_times(count)
   local last = tonumber(call('HGET', META, 'clock') or 0)
@@ -19,12 +14,12 @@ end
 
 -- Answers the whole record.
 local function adopt(id, queue)
-  local raw = call('HMGET', job_key(id), 'origin', 'rate_limit_key', 'timeout', 'result_ttl', 'failure_ttl', 'ttl')
+  local raw = call('HMGET', job_key(id), 'origin', 'rate_limit_key', 'timeout', 'result_ttl', 'failure_ttl', 'ttl', 'repeats_left')
   local limiter = raw[2] and string.gsub(raw[2], '\31', ' ') or ''
   local f = { user = user_of(limiter), limiter = limiter, queue = raw[1] or queue, type = '',
     created = int(unique_times(1)), result_ttl = whole(raw[4], '500'), failure_ttl = whole(raw[5], '31536000'),
     max_attempts = '1', max_lost = '3', timeout = whole(raw[3], '180'), priority = 'normal',
-    persist = raw[6] and '1' or '' }
+    flags = (raw[6] and '1' or '') .. (raw[7] and 'r' or '') }
   call('HSET', job_key(id), 'x_v', '1', 'x_core', pack_core(f), 'origin', f.queue)
   f = job(id)
   call('HSET', job_key(id), 'x_mark', mark(f.status))

@@ -1,6 +1,8 @@
 -- Takes up to `want` jobs from the queue lists and gives their leases to a worker.
 -- A repeated claim number gets the jobs of the first time (the reply was lost); an older one is refused.
--- Needs: base, events, limits, admission, record, adopt, execution_records; `eager`: write RQ's execution records at once.
+-- Needs: base, events, limits, types, record, admission, overtake, slots, adopt, dependents, call_off, execution_records;
+-- `eager`: write RQ's execution records at once.
+-- Exports: claim_jobs check_claim
 local taken = { jobs = {}, ids = {}, leases = {}, wip = {}, live = {}, running = {}, tokens = {} }
 local live_count = {}
 
@@ -9,15 +11,51 @@ local function live_of(user)
   return live_count[user]
 end
 
-local function park(id, user, created)
-  call('ZADD', X .. 'parked:' .. user, created, id)
+local function read_order(id, core)
+  local f = {}
+  read_core(f, core)
+  return f, wait_score(f.priority, tonumber(call('HGET', job_key(id), 'x_order') or f.created))
+end
+
+-- What could not run has left a place to others, who may be taken in the same call.
+local has_made_room = false
+
+local function leave_place(id, job_type)
+  if not type_limit(job_type) then return end
+  append(freed.places, job_type, id)
+  has_made_room = call('SREM', places_key(job_type), id) == 1 or has_made_room
+end
+
+local function park(id, user, core)
+  local f, score = read_order(id, core)
+  call('ZADD', X .. 'parked:' .. user, score, id)
   call('SADD', X .. 'parked', user)
+  leave_place(id, f.type)
+end
+
+-- Its type is paused or at its limit: it gives its place up to the user's other jobs, and keeps its order among them.
+local function send_back(id, core)
+  local f, score = read_order(id, core)
+  leave_place(id, f.type)
+  append(freed.allowed, f.limiter, id)
+  has_made_room = true
+  call('HSET', job_key(id), 'status', 'rate_limited')
+  unmarked[id] = nil
+  wait(f.limiter, f.type, id, score)
+end
+
+-- Jobs that must have started by now. While there is none the claim asks nobody.
+local has_overdue
+local function is_overdue(id)
+  if has_overdue == nil then has_overdue = call('ZCOUNT', DEADLINES, '-inf', now) > 0 end
+  local deadline = has_overdue and call('ZSCORE', DEADLINES, id)
+  return deadline and tonumber(deadline) <= now
 end
 
 -- The old execution of a restarted job may still be stopping; the user may hold all his slots by other ways.
 local function may_run(id, user, stopping)
   if stopping ~= NONE and call('ZSCORE', STOPPING, id .. ':' .. stopping) then return false end
-  return live_of(user) < PER_USER
+  return live_of(user) < user_limit(user)
 end
 
 -- A record with nonsense in it cannot be run; the operator finds it among the damaged, and the others go on.
@@ -38,7 +76,9 @@ local function start(id, execution, worker, core, run, data)
   local user, _, queue, job_type, created = string.match(core, CORE_HEAD)
   local _, attempt, fence, failures, losses, ran, restarts, stopping = string.match(run, RUN)
   if not user or not attempt then return set_aside(id) end
-  if not may_run(id, user, stopping) then return park(id, user, created) end
+  if is_overdue(id) then return call_off(id, job(id, 'x_progress'), NOT_IN_TIME, true) end
+  if not may_run(id, user, stopping) then return park(id, user, core) end
+  if not takes_place(id, job_type) then return send_back(id, core) end
   attempt = attempt + 1
   fence = int(math.max(now, fence + 1))
   call('HSET', job_key(id), 'status', 'started', 'x_run', execution .. ' ' .. attempt .. ' ' .. fence .. ' ' .. failures
@@ -91,6 +131,7 @@ local function write_claims(worker, lane, number)
   for user, tokens in pairs(taken.live) do many('SADD', X .. 'live:' .. user, tokens) end
   if many('ZREM', state_key('pending'), taken.ids) < #taken.ids then leave_other_states() end
   many('ZADD', state_key('running'), taken.running)
+  if #taken.ids > 0 and call('EXISTS', DEADLINES) == 1 then many('ZREM', DEADLINES, taken.ids) end
   call('HSET', X .. 'worker:' .. worker, 'claim:' .. lane, number .. ' ' .. table.concat(taken.tokens, ' '))
 end
 
@@ -107,8 +148,11 @@ local function jobs_again(remembered)
   return jobs
 end
 
--- Answers the reason for getting less than wanted: '' none, `empty`, `limit`, `suspended`.
+-- Answers the reason for getting less than wanted: '' none, `empty`, `limit`, `suspended`, `draining`.
+local is_draining
+local MOST_ROUNDS = 10
 local function take(worker, queues, want, execution_prefix, lease)
+  if is_draining then return 'draining' end
   if call('EXISTS', P .. ':suspended') == 1 then return 'suspended' end
   local room = TOTAL - running_now()
   local goal = math.min(want, room)
@@ -116,29 +160,38 @@ local function take(worker, queues, want, execution_prefix, lease)
     taken.at = iso(now)
     taken.deadline = now + lease
     taken.backstop = math.floor(taken.deadline / 1000000) + 120
-    for queue in string.gmatch(queues, '[^,]+') do take_from(queue, goal, worker, execution_prefix) end
+    for _ = 1, MOST_ROUNDS do
+      has_made_room = false
+      for queue in string.gmatch(queues, '[^,]+') do take_from(queue, goal, worker, execution_prefix) end
+      if not has_made_room then break end
+      give_back()
+    end
   end
   if #taken.ids >= want then return '' end
   return #taken.ids >= room and 'limit' or 'empty'
 end
 
 -- `seen`: what this lane's last claim left, read before anything was written.
-local function claim_jobs(worker, lane, number, seen, queues, want, execution_prefix, lease)
+function claim_jobs(worker, lane, number, seen, queues, want, execution_prefix, lease)
   local last, remembered = string.match(seen or '', '^(%d+) ?(.*)$')
   if last and tonumber(last) == number then return '', jobs_again(remembered) end
   if want == 0 then return '', {} end
   local reason = take(worker, queues, want, execution_prefix, lease)
   write_claims(worker, lane, number)
+  release_dependents(MOST_RELEASED)
+  give_back()
   return reason, taken.jobs
 end
 
 -- Refuses before the first write; answers what the lane's last claim left.
-local function check_claim(worker, lane, number)
+function check_claim(worker, lane, number)
   local key = P .. ':worker:' .. worker
   if call('EXISTS', key) == 0 or call('SISMEMBER', P .. ':workers', key) == 0 then
     return nil, refuse('UNKNOWN_WORKER', 'worker ' .. worker .. ' is not registered')
   end
-  local seen = call('HGET', X .. 'worker:' .. worker, 'claim:' .. lane)
+  local own = call('HMGET', X .. 'worker:' .. worker, 'claim:' .. lane, 'drain')
+  local seen = own[1]
+  is_draining = own[2]
   local last = seen and tonumber(string.match(seen, '^%d+'))
   if last and last > number then return nil, refuse('CLAIM_SUPERSEDED', 'claim ' .. number .. ' came after ' .. last) end
   return seen, nil

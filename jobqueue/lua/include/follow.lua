@@ -1,6 +1,6 @@
 -- A stock worker changes a record without a word: index and watchers follow it on its way to the end. A way back is no
 -- worker's doing, and of what we run ourselves our own workers tell.
--- Needs: base, events, record.
+-- Needs: base, events, record, dependents.
 local function follow(id)
   local f = job(id, 'x_progress')
   local token = id .. ':' .. (f.exec or '')
@@ -9,6 +9,7 @@ local function follow(id)
   call('ZADD', state_key(f.state), f.created, id)
   call('HSET', job_key(id), 'x_mark', mark(f.status))
   changed(id, f.state, f.state == 'completed' and 1 or tonumber(f.x_progress) or 0, f.user, f.type)
+  if ENDED[f.state] then note_end(id) end
 end
 
 local AHEAD = { pending = 0, scheduled = 0, running = 1, completed = 2, failed = 2, cancelled = 2 }

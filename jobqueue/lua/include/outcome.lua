@@ -50,15 +50,3 @@ local function add_result(id, kind, worker, execution, fence, value)
   call('DEL', stream)
   append_result(call, stream, kind, worker, execution, fence, value)
 end
-
--- A job that failed for good. `f`: the whole record, counters as they shall be.
-local function fail(id, f, worker, execution, error, trace)
-  local ttl = tonumber(f.failure_ttl)
-  call('HSET', job_key(id), 'status', 'failed', 'x_mark', mark('failed'), 'x_run', pack_run(f), 'ended_at', iso(now),
-    'x_error', error)
-  add_result(id, 2, worker, execution, f.fence, trace)
-  call('ZADD', P .. ':failed:' .. f.queue, expiry_score(ttl), id)
-  expire(id, ttl)
-  move_state(id, 'running', 'failed', f.created)
-  changed(id, 'failed', tonumber(call('HGET', job_key(id), 'x_progress') or 0), f.user, f.type)
-end

@@ -1,8 +1,9 @@
 -- A job's record. Beside RQ's own fields it has three packed ones, because what a call costs is how many fields it looks
 -- up and writes (all fields: jobqueue/README.md):
 --   x_core  what never changes, \31 between: user limiter queue type created result_ttl failure_ttl max_attempts
---           max_lost timeout priority persist; limiter is + for the user's own, priority is empty for normal (a value
---           under 65 bytes keeps the hash compact on a Redis with default settings)
+--           max_lost timeout priority flags; limiter is + for the user's own, priority is empty for normal (a value
+--           under 65 bytes keeps the hash compact on a Redis with default settings); flags: 1 RQ gave the waiting job a
+--           `ttl`, r RQ's Repeat (last, if any)
 --   x_run   what executions leave behind, spaces between: exec attempt fence failures losses ran restarts stopping
 --   x_mark  our last word: status seq status_seq
 -- Needs: base, events.
@@ -10,6 +11,7 @@ local NONE = '-'
 local CORE_HEAD = '^([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31'
 local CORE_TAIL = '([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)$'
 local RUN = '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$'
+local REPEATS = string.byte('r')
 local FRESH_RUN = '- 0 0 0 0 0 0 -'
 
 local STATE = {
@@ -28,7 +30,7 @@ end
 local function pack_core(f)
   local limiter = f.limiter == 'user:' .. f.user and '+' or f.limiter or ''
   return table.concat({ f.user, limiter, f.queue, f.type, f.created, f.result_ttl, f.failure_ttl, f.max_attempts,
-    f.max_lost, f.timeout, f.priority == 'normal' and '' or f.priority, f.persist }, '\31')
+    f.max_lost, f.timeout, f.priority == 'normal' and '' or f.priority, f.flags }, '\31')
 end
 
 local function pack_run(f)
@@ -38,7 +40,7 @@ end
 local function read_core(f, text)
   local limiter
   f.user, limiter, f.queue, f.type, f.created, f.result_ttl, f.failure_ttl, f.max_attempts, f.max_lost, f.timeout,
-    f.priority, f.persist = string.match(text, CORE_HEAD .. CORE_TAIL)
+    f.priority, f.flags = string.match(text, CORE_HEAD .. CORE_TAIL)
   f.limiter = limiter_of(f.user, limiter)
 end
 

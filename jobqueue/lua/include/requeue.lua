@@ -1,9 +1,13 @@
 -- A job that ran goes back to wait: after an error, at a worker's shutdown, or because its worker was lost.
--- Needs: base, events, limits, admission, record.
+-- Needs: base, events, limits, types, record, admission, attempts.
 -- `f`: the whole record, counters as they shall be. `delay`: microseconds of back-off; 0 = its old place in the user's line.
-local function requeue(id, f, delay)
-  local status = delay > 0 and 'scheduled' or (f.limiter and 'rate_limited' or 'queued')
+-- `outcome`, `error`: of the attempt that is over.
+local function requeue(id, f, delay, outcome, error)
+  note_attempt(id, f, outcome, error)
+  if outcome == 'interrupted' then f.attempt = math.max(0, f.attempt - 1) end
   f.ran = int(tonumber(f.ran) + math.max(0, now - tonumber(f.fence)))
+  local order = tonumber(call('HGET', job_key(id), 'x_order') or f.created)
+  local status = delay > 0 and 'scheduled' or (f.limiter and 'rate_limited' or 'queued')
   call('HSET', job_key(id), 'status', status, 'x_mark', mark(status), 'x_run', pack_run(f), 'x_progress', '0',
     'x_step', '', 'x_done', '0', 'worker_name', '')
   call('HDEL', job_key(id), 'x_records')
@@ -12,8 +16,10 @@ local function requeue(id, f, delay)
     call('HSET', job_key(id), 'x_retry', '1')
     call('ZADD', P .. ':scheduled:' .. f.queue, (now + delay) / 1000000, id)
   elseif f.limiter then
-    call('ZADD', waiting_key(f.limiter), wait_score(f.priority, tonumber(call('HGET', job_key(id), 'x_order') or f.created)), id)
-    call('SADD', P .. ':rl-keys', f.limiter)
+    local score = wait_score(f.priority, order)
+    wait(f.limiter, f.type, id, score)
+    note_limiter(f.limiter)
+    note_entered(f.limiter, score)
   else
     call('LPUSH', queue_key(f.queue), id)
   end

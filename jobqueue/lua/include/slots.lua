@@ -1,24 +1,32 @@
 -- The end of an execution gives back everything that it held, and lets the next jobs of its user in.
--- Needs: base, limits, admission, record.
-local freed = { leases = {}, stopping = {}, wip = {}, live = {}, allowed = {}, users = {} }
+-- Needs: base, limits, types, admission, overtake, record.
+local function nothing() return { leases = {}, stopping = {}, wip = {}, live = {}, allowed = {}, places = {}, users = {} } end
+local freed = nothing()
 
-local function remember(name, id) append(freed.allowed, name, id) end
+local function remember(name, id, job_type)
+  append(freed.allowed, name, id)
+  if type_limit(job_type) then append(freed.places, job_type, id) end
+end
 
 -- Indexes are written together, by `give_back`.
-local function free_slot(id, token, user, limiter, queue)
+local function free_slot(id, token, user, limiter, queue, job_type)
   freed.leases[#freed.leases + 1] = token
   append(freed.wip, queue, token)
   append(freed.live, user, token)
-  if limiter then remember(limiter, id) end
+  if limiter then remember(limiter, id, job_type) end
   freed.users[user] = true
 end
 
--- The execution of a cancelled job. When the job was restarted meanwhile it has a new place in line, not to be given back.
+-- The execution of a cancelled job. When the job was restarted meanwhile it may have a new place in line, not to be given back.
 local function free_stopping(id, token, f)
   freed.stopping[#freed.stopping + 1] = token
   append(freed.wip, f.queue, token)
   append(freed.live, f.user, token)
-  if f.limiter and f.state == 'cancelled' then remember(f.limiter, id) end
+  if f.limiter and f.state == 'cancelled' then
+    remember(f.limiter, id, f.type)
+  elseif type_limit(f.type) and f.status ~= 'queued' then
+    append(freed.places, f.type, id)
+  end
   freed.users[f.user] = true
   f.stopping = nil
   call('HSET', job_key(id), 'x_run', pack_run(f))
@@ -30,9 +38,14 @@ local function give_back()
   for queue, tokens in pairs(freed.wip) do many('ZREM', P .. ':wip:' .. queue, tokens) end
   for user, tokens in pairs(freed.live) do many('SREM', X .. 'live:' .. user, tokens) end
   for limiter, ids in pairs(freed.allowed) do many('ZREM', allowed_key(limiter), ids) end
+  for job_type, ids in pairs(freed.places) do many('SREM', places_key(job_type), ids) end
   for user in pairs(freed.users) do unpark(user) end
+  -- Users take turns at the places of a type: whoever had this one comes last.
+  for job_type in pairs(freed.places) do promote_type(job_type) end
   for limiter in pairs(freed.allowed) do
     promote(limiter)
     drop_if_idle(limiter)
   end
+  freed = nothing()
+  admit_entered()
 end

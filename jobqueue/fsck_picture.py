@@ -1,0 +1,107 @@
+"""What `fsck` looks at: a whole namespace, read once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from jobqueue.keys import STATES, Keys, is_job_id
+
+
+@dataclass
+class Picture:
+    """Everything that the checks look at, read once."""
+
+    keys: Keys
+    jobs: dict[str, dict[str, str]] = field(default_factory=dict)
+    ttls: dict[str, int] = field(default_factory=dict)
+    states: dict[str, set[str]] = field(default_factory=dict)
+    lists: Counter[tuple[str, str]] = field(default_factory=Counter)
+    queues: list[str] = field(default_factory=list)
+    leases: set[str] = field(default_factory=set)
+    stopping: set[str] = field(default_factory=set)
+    parked: dict[str, set[str]] = field(default_factory=dict)
+    live: dict[str, set[str]] = field(default_factory=dict)
+    wip: dict[str, set[str]] = field(default_factory=dict)
+    limiters: set[str] = field(default_factory=set)
+    allowed: dict[str, set[str]] = field(default_factory=dict)
+    waiting: dict[str, set[str]] = field(default_factory=dict)
+    deferred: dict[str, set[str]] = field(default_factory=dict)
+    dependents: dict[str, set[str]] = field(default_factory=dict)
+    releases: set[str] = field(default_factory=set)
+    types: set[str] = field(default_factory=set)
+    lines: dict[str, set[str]] = field(default_factory=dict)
+    places: dict[str, set[str]] = field(default_factory=dict)
+    deadlines: set[str] = field(default_factory=set)
+    unique: dict[str, str] = field(default_factory=dict)
+    counter: int = 0
+
+
+def _texts(values: Any) -> list[str]:
+    return [value.decode("utf-8", "replace") for value in values]
+
+
+def _text(values: Any) -> set[str]:
+    return set(_texts(values))
+
+
+def _scan(client: redis.Redis, start: str) -> Iterator[str]:
+    for key in client.scan_iter(match=f"{start}*", count=1000):
+        yield key.decode("utf-8", "replace")
+
+
+def read(client: redis.Redis, keys: Keys) -> Picture:
+    p = Picture(keys)
+    for key in _scan(client, keys.job("")):
+        job_id = key.removeprefix(keys.job(""))
+        if not is_job_id(job_id) or client.type(key) != b"hash":
+            continue
+        raw: dict[bytes, bytes] = client.hgetall(key)  # type: ignore[assignment]
+        f = {k.decode(): v.decode("utf-8", "replace") for k, v in raw.items()}
+        if "x_v" in f:
+            p.jobs[job_id] = f
+            p.ttls[job_id] = client.ttl(key)
+    for state in STATES:
+        p.states[state] = _text(client.zrange(keys.state(state), 0, -1))
+    p.queues = sorted(name.removeprefix(keys.queue("")) for name in _text(client.smembers(keys.queues)))
+    for queue in p.queues:
+        p.lists.update((queue, job_id) for job_id in _texts(client.lrange(keys.queue(queue), 0, -1)))
+        p.wip[queue] = _text(client.zrange(keys.wip(queue), 0, -1))
+    p.leases = _text(client.zrange(keys.leases, 0, -1))
+    p.stopping = _text(client.zrange(keys.stopping, 0, -1))
+    for key in _scan(client, keys.parked("")):
+        p.parked[key.removeprefix(keys.parked(""))] = _text(client.zrange(key, 0, -1))
+    for key in _scan(client, keys.live("")):
+        p.live[key.removeprefix(keys.live(""))] = _text(client.smembers(key))
+    p.limiters = _text(client.smembers(keys.limiters))
+    for key in _scan(client, keys.limiter("")):
+        name = key.removeprefix(keys.limiter(""))
+        if name.endswith(":allowed"):
+            p.allowed[name.removesuffix(":allowed")] = _text(client.zrange(key, 0, -1))
+        elif name.endswith(":rate_limited"):
+            p.waiting[name.removesuffix(":rate_limited")] = _text(client.zrange(key, 0, -1))
+    _read_waiting(client, p)
+    p.counter = int(client.hget(keys.meta, "n") or 0)
+    return p
+
+
+def _read_waiting(client: redis.Redis, p: Picture) -> None:
+    keys = p.keys
+    for queue in p.queues:
+        p.deferred[queue] = _text(client.zrange(keys.deferred(queue), 0, -1))
+    for job_id in p.jobs:
+        if members := client.smembers(keys.dependents(job_id)):
+            p.dependents[job_id] = _text(members)
+    p.releases = _text(client.zrange(keys.releases, 0, -1))
+    p.types = _text(client.hkeys(keys.types))
+    for key in _scan(client, keys.line("", "").removesuffix(":")):
+        p.lines[key] = _text(client.zrange(key, 0, -1))
+    for name in p.types:
+        p.places[name] = _text(client.smembers(keys.places(name)))
+    p.deadlines = _text(client.zrange(keys.deadlines, 0, -1))
+    raw: dict[bytes, bytes] = client.hgetall(keys.unique)  # type: ignore[assignment]
+    p.unique = {token.decode(): job_id.decode() for token, job_id in raw.items()}

@@ -1,0 +1,170 @@
+-- Jobs that wait for others, in RQ's own sets: each parent has the set of its dependents, each dependent the set of all its
+-- parents. When a parent ends its dependents are looked at: some in the same call, the others by the tick.
+-- Needs: base, events, limits, types, record, admission, adopt; `call_off`, which ends jobs that others may wait for, is
+-- defined by the include of that name.
+-- Exports: RELEASES DEADLINES MOST_RELEASED call_off dependents_key parents_key parents_of note_end look_at_parents broken_text note_dependent defer schedule decide release release_dependents
+RELEASES, DEADLINES, MOST_RELEASED = X .. 'releases', X .. 'deadlines', 100
+function dependents_key(id) return job_key(id) .. ':dependents' end
+function parents_key(id) return P .. ':job::' .. id .. ':dependencies' end
+-- Those that go on waiting for a parent that has ended, until all others have been looked at.
+local function kept_key(id) return X .. 'kept:' .. id end
+
+local ended = {}
+function note_end(id) ended[#ended + 1] = id end
+
+-- From the record, which never changes; from RQ's set if nobody can read that.
+function parents_of(id, dependency_ids)
+  local ok, listed = pcall(cjson.decode, dependency_ids or '')
+  local parents = {}
+  for _, parent in ipairs(ok and type(listed) == 'table' and listed or {}) do
+    if type(parent) == 'string' then parents[#parents + 1] = parent end
+  end
+  return #parents > 0 and parents or call('SMEMBERS', parents_key(id))
+end
+
+-- A parent without a record. Its dependents were looked at when it ended, and it ended well if they wait still; unless
+-- this one was not yet: then nobody knows.
+local function state_of_gone(parent, child, unknown)
+  if parent == unknown or child and call('SISMEMBER', dependents_key(parent), child) == 1 then return 'gone' end
+  return 'completed'
+end
+
+-- What still keeps a job waiting: the parents that have not ended, and the first that ended badly (with its state).
+-- `anyway`: a parent's failure is as good as its success. `child`: whose parents they are; false: a parent without a
+-- record is past. `unknown`: the parent whose dependents are being looked at.
+function look_at_parents(parents, anyway, child, unknown)
+  local waiting, broken = {}, nil
+  for _, id in ipairs(parents) do
+    local f = job(id)
+    local state = f and f.state or state_of_gone(id, child, unknown)
+    if f and not ENDED[state] then
+      waiting[#waiting + 1] = id
+    elseif state ~= 'completed' and not anyway and not broken then
+      broken = { id, state }
+    end
+  end
+  return waiting, broken
+end
+
+function broken_text(broken) return 'job ' .. broken[1] .. ', which it depends on, is ' .. broken[2] end
+
+-- The record of a parent shows who depends on it, also later: how many there were, and the first hundred.
+local MOST_SHOWN = 100
+function note_dependent(parent, id)
+  local count, ids = string.match(call('HGET', job_key(parent), 'x_dependents') or '', '^(%d+) (.*)$')
+  count = (count or 0) + 1
+  ids = count > MOST_SHOWN and ids or (ids and ids .. ' ' .. id or id)
+  call('HSET', job_key(parent), 'x_dependents', count .. ' ' .. ids)
+end
+
+-- Waits until its parents have ended. RQ's tools read these sets too.
+function defer(id, queue, waiting)
+  call('ZADD', P .. ':deferred:' .. queue, clock[1], id)
+  for _, parent in ipairs(waiting) do call('SADD', dependents_key(parent), id) end
+end
+
+function schedule(id, f, due)
+  call('HSET', job_key(id), 'status', 'scheduled', 'x_mark', mark('scheduled'))
+  call('ZADD', P .. ':scheduled:' .. f.queue, due / 1000000, id)
+  move_state(id, f.state, 'scheduled', f.created)
+  changed(id, 'scheduled', 0, f.user, f.type)
+end
+
+local function moment(text, id) return tonumber(string.match(text, '^%d+$') or error('no time in the record of ' .. id)) end
+
+local function go_on(id, f)
+  local due, order = moment(f.x_due or '0', id), moment(f.x_order or f.created, id)
+  call('ZREM', P .. ':deferred:' .. f.queue, id)
+  if due > now then return schedule(id, f, due) end
+  -- Its place is that of its creation (or restart): it has waited all the time.
+  enter_line(id, f, math.max(due, order))
+  changed(id, 'pending', 0, f.user, f.type)
+end
+
+-- A deferred job, one of whose parents (`ended_one`) has ended. Jobs of stock producers whose parent failed go on waiting,
+-- as RQ lets them: true of these.
+function decide(id, ended_one)
+  local f = job(id, 'allow_dependency_failures', 'x_due', 'x_digest', 'x_order', 'origin', 'dependency_ids')
+  if not f or f.status ~= 'deferred' then return false end
+  local parents, is_ours = parents_of(id, f.dependency_ids), f.x_digest
+  local waiting, broken = look_at_parents(parents, f.allow_dependency_failures == '1', id, ended_one)
+  if broken and not is_ours then return true end
+  if not f.created then f = adopt(id, f.origin or 'default') end
+  if broken then
+    call_off(id, f, broken_text(broken))
+  elseif #waiting == 0 then
+    go_on(id, f)
+  else
+    for _, parent in ipairs(waiting) do call('SADD', dependents_key(parent), id) end
+  end
+  return false
+end
+
+-- Nonsense in one record must not hold up the others.
+local function decide_all(children, parent)
+  local kept = {}
+  for _, child in ipairs(children) do
+    local ok, is_kept = pcall(decide, child, parent)
+    if not ok then call('SADD', X .. 'damaged', child) elseif is_kept then kept[#kept + 1] = child end
+  end
+  many('SADD', kept_key(parent), kept)
+end
+
+-- As long as not all have been looked at, the end of their parent must be known.
+local LONG_ENOUGH = 600
+local function release_later(parent)
+  call('ZADD', RELEASES, 'NX', int(now), parent)
+  call('EXPIRE', job_key(parent), LONG_ENOUGH, 'GT')
+end
+
+local function end_release(parent, f)
+  call('ZREM', RELEASES, parent)
+  if call('EXISTS', kept_key(parent)) == 0 then return end
+  if f then call('RENAME', kept_key(parent), dependents_key(parent)) else call('DEL', kept_key(parent)) end
+end
+
+-- Looks at `most` dependents at most; the number looked at.
+function release(parent, most)
+  local f = job(parent)
+  local runs_again = f and not ENDED[f.state]
+  local children = runs_again and {} or call('SPOP', dependents_key(parent), most)
+  decide_all(children, parent)
+  if not runs_again and call('EXISTS', dependents_key(parent)) == 1 then
+    release_later(parent)
+  elseif runs_again then
+    -- They wait for it again.
+    call('SUNIONSTORE', dependents_key(parent), dependents_key(parent), kept_key(parent))
+    call('DEL', kept_key(parent))
+    call('ZREM', RELEASES, parent)
+  else
+    end_release(parent, f)
+  end
+  return #children
+end
+
+local function have_dependents(ids)
+  local found = 0
+  for first = 1, #ids, 1000 do
+    local keys = {}
+    for n = first, math.min(first + 999, #ids) do keys[#keys + 1] = dependents_key(ids[n]) end
+    found = found + call('EXISTS', unpack(keys))
+  end
+  return found > 0
+end
+
+-- For all jobs that have ended in this call, and those that end because of them. `most`: dependents to look at.
+function release_dependents(most)
+  if #ended == 0 or not have_dependents(ended) then return end
+  local n = 1
+  while ended[n] do
+    if call('EXISTS', dependents_key(ended[n])) == 1 then
+      if most > 0 then
+        most = most - release(ended[n], most)
+      else
+        release_later(ended[n])
+      end
+    end
+    n = n + 1
+  end
+  ended = {}
+end
