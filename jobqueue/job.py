@@ -30,7 +30,7 @@ class NewJob:
     `backoff_seconds`, doubled each time up to `backoff_max_seconds`, with a quarter of jitter.
     `depends_on`: jobs of the same user that must complete first; when one fails or is cancelled this job is cancelled
     (`cancel`) or goes on all the same (`run`). `unique_key`: at most one job of the user that has not ended has it.
-    `expires_in`: seconds after which a job that has not started is cancelled.
+    `expires_in`: seconds after which a job that has not started is cancelled. `schedule_id`: of the schedule that made it.
     """
 
     job_id: str
@@ -54,6 +54,7 @@ class NewJob:
     on_failure: OnFailure = "cancel"
     unique_key: str | None = None
     expires_in: int | None = None
+    schedule_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

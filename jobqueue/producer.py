@@ -130,6 +130,8 @@ class Producer:
             rare["unique"] = _token(job.user_id, job.unique_key)
         if job.expires_in is not None:
             rare["expires"] = job.expires_in
+        if job.schedule_id is not None:
+            rare["schedule"] = job.schedule_id
         return orjson.dumps({**rare, "keep": self._cancelled_ttl})
 
     async def cancel(self, job_id: str) -> Cancelled:
@@ -178,7 +180,7 @@ def _token(user_id: str, key: str) -> str:
 
 
 def _is_rare(job: NewJob) -> bool:
-    given = (job.unique_key, job.expires_in, job.delay_seconds)
+    given = (job.unique_key, job.expires_in, job.delay_seconds, job.schedule_id)
     return bool(job.max_attempts > 1 or job.depends_on or any(value is not None for value in given))
 
 

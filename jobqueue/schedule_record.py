@@ -18,7 +18,7 @@ MOST_NAME_CHARACTERS: Final = 200
 
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 # All but what each job of a schedule has of its own.
-_TEMPLATE: Final = tuple(field for field in fields(NewJob) if field.name not in ("job_id", "due"))
+_TEMPLATE: Final = tuple(field for field in fields(NewJob) if field.name not in ("job_id", "due", "schedule_id"))
 _RULE: Final = fields(Recurrence)
 
 RECORD_FIELDS: Final = (

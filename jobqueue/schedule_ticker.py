@@ -159,6 +159,7 @@ class ScheduleTicker:
             return self._refuse(due, following, f"it cannot be read: {error}")
         if job.job_type and job.job_type not in self._job_types:
             return self._refuse(due, following, f"there is no job type {job.job_type} any more")
+        job.schedule_id = due.schedule_id
         return await self._enqueue(due, job, following)
 
     async def _enqueue(self, due: _Due, job: NewJob, following: int | None) -> _Outcome:

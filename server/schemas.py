@@ -25,8 +25,6 @@ MOST_DEPENDENCIES: Final = 100
 MOST_LIMIT: Final = 1_000_000
 # Visible ASCII, as for an Idempotency-Key.
 KEY_PATTERN: Final = r"^[!-~]{1,255}$"
-# A strict model takes no whole number for a fraction.
-Number = int | float
 USER_PATTERN: Final = r"^[A-Za-z0-9_.@-]{1,64}$"
 UserId = Annotated[str, Field(pattern=USER_PATTERN)]
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
@@ -59,15 +57,15 @@ class JobOptions(_Body):
     priority: Priority | None = None
     timeout_seconds: Annotated[int, Field(ge=1, le=MOST_TIMEOUT_SECONDS)] | None = None
     max_attempts: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] | None = None
-    backoff_seconds: Annotated[Number, Field(ge=0, le=MOST_BACKOFF_SECONDS)] | None = None
-    backoff_max_seconds: Annotated[Number, Field(ge=0, le=MOST_BACKOFF_SECONDS)] | None = None
+    backoff_seconds: Annotated[float, Field(ge=0, le=MOST_BACKOFF_SECONDS)] | None = None
+    backoff_max_seconds: Annotated[float, Field(ge=0, le=MOST_BACKOFF_SECONDS)] | None = None
     unique_key: Annotated[str, Field(pattern=KEY_PATTERN)] | None = None
     expires_in: Annotated[int, Field(ge=1, le=MOST_DELAY_SECONDS)] | None = None
 
 
 class SubmitBody(JobOptions):
     scheduled_time: Annotated[str, AfterValidator(_known_time)] | None = None
-    delay_seconds: Annotated[Number, Field(ge=0, le=MOST_DELAY_SECONDS)] | None = None
+    delay_seconds: Annotated[float, Field(ge=0, le=MOST_DELAY_SECONDS)] | None = None
     job_id: Annotated[str, AfterValidator(_lower_uuid)] | None = None
     depends_on: Annotated[list[str], Field(max_length=MOST_DEPENDENCIES)] | None = None
     on_failure: OnFailure | None = None

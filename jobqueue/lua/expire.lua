@@ -15,12 +15,15 @@ local batch = tonumber(ARGV[2])
 -- include: slots
 -- include: call_off
 
+local function call_off_late(id)
+  local f = job(id, 'x_progress')
+  if f and f.created and (f.state == 'pending' or f.state == 'scheduled') then call_off(id, f, NOT_IN_TIME) end
+end
+
 local overdue = call('ZRANGEBYSCORE', DEADLINES, '-inf', int(now), 'LIMIT', 0, batch)
 for _, id in ipairs(overdue) do
-  local f = job(id, 'x_progress')
-  if f and f.created and (f.state == 'pending' or f.state == 'scheduled') then
-    call_off(id, f, NOT_IN_TIME)
-  end
+  -- Nonsense in one record must not hold up the others.
+  if not pcall(call_off_late, id) then call('SADD', X .. 'damaged', id) end
 end
 many('ZREM', DEADLINES, overdue)
 release_dependents(MOST_RELEASED)

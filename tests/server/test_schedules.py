@@ -38,7 +38,7 @@ def make_due(valkey: ValkeyServer, schedule_id: str, seconds_ago: float = 1) -> 
     valkey.client.zadd(KEYS.ticks, {schedule_id: seconds * 1_000_000 + micros - int(seconds_ago * 1_000_000)})
 
 
-async def test_a_schedule_is_shown_as_it_was_given(real: Any) -> None:
+async def test_api_Q13_a_schedule_is_shown_as_it_was_given(real: Any) -> None:
     schedule_id = str(uuid.uuid4())
     given = {
         **DAILY,
@@ -94,7 +94,7 @@ async def test_the_server_runs_what_is_due(real: Any, worker: WorkingHand, valke
     assert (await real.get("/api/v1/jobs?user=ann"))[1]["jobs"][0]["job_id"] == job["job_id"]
 
 
-async def test_pause_resume_run_and_remove(real: Any, valkey: ValkeyServer) -> None:
+async def test_api_Q13_pause_resume_run_and_remove(real: Any, valkey: ValkeyServer) -> None:
     made = await create(real)
     path = f"{PATH}/{made['schedule_id']}"
     for _ in range(2):
@@ -164,7 +164,7 @@ async def test_create_is_safe_to_repeat_with_an_id(real: Any) -> None:
     ],
     ids=repr,
 )
-async def test_what_is_wrong_is_named_and_nothing_is_stored(
+async def test_api_Q13_what_is_wrong_is_named_and_nothing_is_stored(
     real: Any, valkey: ValkeyServer, field: str, change: dict[str, Any]
 ) -> None:
     body = assert_error(await real.call("POST", PATH, json={**INTERVAL, **change}), 400, "InvalidParameterError")
@@ -204,7 +204,7 @@ async def test_missed_ticks_are_told(real: Any, valkey: ValkeyServer) -> None:
     assert "was skipped" in seen["error"] and seen["runs"] == 0 and seen["next_run_at"] is not None
 
 
-async def test_lists_by_user_and_page_by_page(real: Any) -> None:
+async def test_api_Q13_lists_by_user_and_page_by_page(real: Any) -> None:
     made = [await create(real, user_id="ann" if n % 2 else "bob") for n in range(5)]
     newest = [each["schedule_id"] for each in reversed(made)]
     found, cursor = [], ""

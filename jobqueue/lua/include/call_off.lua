@@ -25,7 +25,7 @@ local function end_cancelled(id, f, retention, reason)
   call('EXPIRE', job_key(id), retention)
   call('ZADD', P .. ':canceled:' .. f.queue, clock[1], id)
   move_state(id, f.state, 'cancelled', f.created)
-  changed(id, 'cancelled', tonumber(f.x_progress or 0), f.user, f.type)
+  changed(id, 'cancelled', tonumber(f.x_progress) or 0, f.user, f.type)
   note_end(id)
 end
 
