@@ -30,7 +30,8 @@ class NewJob:
     `backoff_seconds`, doubled each time up to `backoff_max_seconds`, with a quarter of jitter.
     `depends_on`: jobs of the same user that must complete first; when one fails or is cancelled this job is cancelled
     (`cancel`) or goes on all the same (`run`). `unique_key`: at most one job of the user that has not ended has it.
-    `expires_in`: seconds after which a job that has not started is cancelled. `schedule_id`: of the schedule that made it.
+    `expires_in`: seconds after its submission or due time; not started by then, it is cancelled.
+    `schedule_id`: of the one that made it.
     """
 
     job_id: str

@@ -8,6 +8,8 @@ from typing import Final
 from jobqueue.namespace import Namespace
 
 BATCH: Final = 100
+# Scripts that the sweep asks for when they have something to do; each answers whether there is more.
+CHORES: Final = ("release", "expire", "sort_lines")
 SILENCE_US: Final = 300_000_000
 
 
@@ -31,8 +33,7 @@ class Maintenance:
         self._interval_us = interval_us
         self._more = False
         self._cursor = "0"
-        # Scripts with work left, in the order in which they were named.
-        self._chores: dict[str, None] = {}
+        self._chores: set[str] = set()
 
     async def tick(self) -> TickReport:
         """Rescue expired leases, move due jobs into their lines, let stock jobs join the index, do the chores."""
@@ -46,16 +47,16 @@ class Maintenance:
             "sweep", {"interval": self._interval_us * 9 // 10, "cursor": self._cursor, "batch": BATCH // 2}
         )
         self._cursor = cursor.decode()
-        for chore in chores:
-            self._chores.setdefault(chore.decode())
+        self._chores |= {chore.decode() for chore in chores}
         await self._do_chores()
-        self._more = bool(more_leases or more_due or self._chores)
+        self._more = bool(more_leases or more_due or self._chores & set(CHORES))
         return TickReport(rescued, failed, promoted, adopted, self._more)
 
     async def _do_chores(self) -> None:
-        for name in list(self._chores):
-            if not await self._namespace.run(name, {"batch": 5 * BATCH}):
-                del self._chores[name]
+        # Others than these are a newer version's.
+        for name in CHORES:
+            if name in self._chores and not await self._namespace.run(name, {"batch": 5 * BATCH}):
+                self._chores.discard(name)
 
     async def check_workers(self) -> int:
         """Remove the registrations of workers silent for five minutes; the number removed."""

@@ -133,7 +133,7 @@ class Schedules:
             job = schedule_record.load_template(template, str(uuid.uuid4()))
         except Unreadable as error:
             raise InvalidSchedule("job", f"cannot be read: {error}") from None
-        job.schedule_id = schedule_id
+        job.schedule_id = _known_form(schedule_id)
         return await self._producer.enqueue(job, once=once)
 
     async def _now(self) -> int:

@@ -5,7 +5,7 @@
 -- `schedule_id`: the job is made by a schedule, whose tick must still be `tick`; its next one is `following` ('' = none).
 -- Microseconds; '' = no schedule. Both are only for a batch of one.
 -- `rare`: what few jobs have, a JSON object or '': `parents` (ids), `anyway` (a parent's failure is no hindrance), `unique`
--- (token of a unique key), `delay` (seconds, instead of `due`), `expires` (seconds), `backoff` ("first most", seconds), `intervals` (the same for RQ), `schedule`
+-- (token of a unique key), `delay` (seconds, instead of `due`), `expires` (seconds after that), `backoff` ("first most", seconds), `intervals` (the same for RQ), `schedule`
 -- (id of the one that made it), `keep` (seconds that the record is kept when the job ends without having run).
 -- Items: job_id user job_type data description priority due digest rare
 -- Result: one of {`created`|`exists`|`conflict`|`once_conflict`|`superseded`|`no_dependency`, state, job_id} an item; with
@@ -189,8 +189,8 @@ local function forget_expired()
   end
 end
 
--- Options that few jobs have, as fields of the record.
-local function rare_fields(id, rare)
+-- Options that few jobs have, as fields of the record. `start`: microseconds, before which it cannot start.
+local function rare_fields(id, rare, start)
   local fields = {}
   local function set(name, value)
     fields[#fields + 1] = name
@@ -208,7 +208,7 @@ local function rare_fields(id, rare)
   end
   if rare.expires then
     set('x_expires', rare.expires)
-    call('ZADD', DEADLINES, int(now + rare.expires * 1000000), id)
+    call('ZADD', DEADLINES, int(start + rare.expires * 1000000), id)
   end
   if rare.parents then
     set('dependency_ids', cjson.encode(rare.parents))
@@ -255,7 +255,7 @@ local function store(entry, created)
     'origin', queue, 'timeout', timeout, 'created_at', created_at, 'result_ttl', result_ttl, 'failure_ttl', failure_ttl,
     'rate_limit_key', limiter, 'rate_limit_concurrency', PER_USER, 'description', ARGV[i + 4], 'x_v', '1',
     'x_digest', ARGV[i + 7], unpack(status == 'queued' and { 'enqueued_at', created_at } or later and { 'x_due', int(due) } or {}))
-  if rare ~= NOTHING_RARE then rare_fields(id, rare) end
+  if rare ~= NOTHING_RARE then rare_fields(id, rare, math.max(now, due)) end
   if rare.parents then call('HSET', job_key(id), 'x_answer', state) end
   append(users, user, created, id)
   append(by_state, state, created, id)

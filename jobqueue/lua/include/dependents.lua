@@ -29,17 +29,23 @@ local function state_of_gone(parent, child, unknown)
   return 'completed'
 end
 
+-- Of a job that repeats each success is one, as RQ has it.
+local function end_of(parent, child, unknown)
+  local f = job(parent, 'x_repeated')
+  if not f then return state_of_gone(parent, child, unknown) end
+  return f.x_repeated and not ENDED[f.state] and 'completed' or f.state
+end
+
 -- What still keeps a job waiting: the parents that have not ended, and the first that ended badly (with its state).
--- `anyway`: a parent's failure is as good as its success. `child`: whose parents they are; false: a parent without a
--- record is past. `unknown`: the parent whose dependents are being looked at.
+-- `anyway`: true: any end is as good as success; or the one state that is, too. `child`: whose parents they are; false: a
+-- parent without a record is past. `unknown`: the parent whose dependents are being looked at.
 function look_at_parents(parents, anyway, child, unknown)
   local waiting, broken = {}, nil
   for _, id in ipairs(parents) do
-    local f = job(id)
-    local state = f and f.state or state_of_gone(id, child, unknown)
-    if f and not ENDED[state] then
+    local state = end_of(id, child, unknown)
+    if state ~= 'gone' and not ENDED[state] then
       waiting[#waiting + 1] = id
-    elseif state ~= 'completed' and not anyway and not broken then
+    elseif state ~= 'completed' and anyway ~= true and anyway ~= state and not broken then
       broken = { id, state }
     end
   end
@@ -87,7 +93,9 @@ function decide(id, ended_one)
   local f = job(id, 'allow_dependency_failures', 'x_due', 'x_digest', 'x_order', 'origin', 'dependency_ids')
   if not f or f.status ~= 'deferred' then return false end
   local parents, is_ours = parents_of(id, f.dependency_ids), f.x_digest
-  local waiting, broken = look_at_parents(parents, f.allow_dependency_failures == '1', id, ended_one)
+  -- RQ's own word for it: a failure, and not that somebody cancelled it.
+  local anyway = f.allow_dependency_failures == '1' and (is_ours and true or 'failed')
+  local waiting, broken = look_at_parents(parents, anyway, id, ended_one)
   if broken and not is_ours then return true end
   if not f.created then f = adopt(id, f.origin or 'default') end
   if broken then
@@ -123,22 +131,21 @@ local function end_release(parent, f)
   if f then call('RENAME', kept_key(parent), dependents_key(parent)) else call('DEL', kept_key(parent)) end
 end
 
+-- They wait for it again.
+local function call_off_release(parent)
+  call('SUNIONSTORE', dependents_key(parent), dependents_key(parent), kept_key(parent))
+  call('DEL', kept_key(parent))
+  call('ZREM', RELEASES, parent)
+  return 0
+end
+
 -- Looks at `most` dependents at most; the number looked at.
 function release(parent, most)
-  local f = job(parent)
-  local runs_again = f and not ENDED[f.state]
-  local children = runs_again and {} or call('SPOP', dependents_key(parent), most)
+  local f = job(parent, 'x_repeated')
+  if f and not ENDED[f.state] and not f.x_repeated then return call_off_release(parent) end
+  local children = call('SPOP', dependents_key(parent), most)
   decide_all(children, parent)
-  if not runs_again and call('EXISTS', dependents_key(parent)) == 1 then
-    release_later(parent)
-  elseif runs_again then
-    -- They wait for it again.
-    call('SUNIONSTORE', dependents_key(parent), dependents_key(parent), kept_key(parent))
-    call('DEL', kept_key(parent))
-    call('ZREM', RELEASES, parent)
-  else
-    end_release(parent, f)
-  end
+  if call('EXISTS', dependents_key(parent)) == 1 then release_later(parent) else end_release(parent, f) end
   return #children
 end
 

@@ -90,7 +90,7 @@ local function repeats(id, execution, worker, value)
   local delay = pause(intervals[1])
   add_result(id, 1, worker, execution, f.fence, value)
   note_attempt(id, f, 'completed')
-  call('HSET', job_key(id), 'repeats_left', left - 1, 'worker_name', '', 'x_progress', '0')
+  call('HSET', job_key(id), 'repeats_left', left - 1, 'worker_name', '', 'x_progress', '0', 'x_repeated', '1')
   -- The last one stays.
   if #intervals > 1 then
     table.remove(intervals, 1)
@@ -104,6 +104,7 @@ local function repeats(id, execution, worker, value)
     move_state(id, 'running', 'pending', f.created)
     changed(id, 'pending', 0, f.user, f.type)
   end
+  note_end(id)
   return true
 end
 

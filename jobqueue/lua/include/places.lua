@@ -135,7 +135,8 @@ end
 local function keeps_its_word(id, f)
   local wrong = 0
   if f.x_expires and f.fence == '0' and not call('ZSCORE', DEADLINES, id) then
-    call('ZADD', DEADLINES, int(f.created + f.x_expires * 1000000), id)
+    local since = f.restarts > 0 and f.x_order or math.max(f.created, f.x_due or 0)
+    call('ZADD', DEADLINES, int(since + f.x_expires * 1000000), id)
     wrong = wrong + 1
   end
   if f.x_unique and call('HGET', UNIQUE, f.x_unique) ~= id and not holder_of(f.x_unique, id) then
