@@ -78,12 +78,15 @@ local function unknown_parent(user, parents)
   end
 end
 
+local NOTHING_RARE = {}
+
 -- The answer to an item that makes no job of its own; nil: it makes one.
 local function answer_without_job(id, digest, user, rare)
   local first = first_of[id]
   if first then return note_twin(first, first.digest == digest and 'exists' or 'conflict') end
   local other, state = known(id)
   if other then return { other == digest and 'exists' or 'conflict', state, id } end
+  if rare == NOTHING_RARE then return nil end
   if rare.unique then
     if first_with[rare.unique] then return note_twin(first_with[rare.unique], 'exists') end
     local holder, its_state = holder_of(rare.unique, id)
@@ -93,7 +96,6 @@ local function answer_without_job(id, digest, user, rare)
   return parent and { 'no_dependency', '', parent }
 end
 
-local NOTHING_RARE = {}
 local function look_at(i)
   local id, digest = ARGV[i], ARGV[i + 7]
   local rare = ARGV[i + 8] == '' and NOTHING_RARE or cjson.decode(ARGV[i + 8])
@@ -223,7 +225,6 @@ end
 
 -- The first status of a job that depends on others; nil when nothing keeps it.
 local function status_by_parents(id, rare)
-  if not rare.parents then return nil end
   local waiting, broken = look_at_parents(rare.parents, rare.anyway, id)
   if broken then return 'canceled', broken_text(broken) end
   if #waiting == 0 then return nil end
@@ -244,7 +245,8 @@ local function store(entry, created)
   if rare.delay then due = now + rare.delay * 1000000 end
   local limiter = 'user:' .. user
   local later = due > now
-  local status, reason = status_by_parents(id, rare)
+  local status, reason
+  if rare.parents then status, reason = status_by_parents(id, rare) end
   if not status then
     status = later and 'scheduled' or admit_or_wait(id, limiter, job_type, wait_score(priority, created))
   end
