@@ -176,7 +176,7 @@ async def _each(changes: Iterable[Awaitable[T]]) -> list[T | Refusal]:
 
 def _token(user_id: str, key: str) -> str:
     """What users choose as their keys never becomes a part of a Redis key."""
-    return hashlib.blake2b(f"{user_id}|{key}".encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(f"{len(user_id)}|{user_id}|{key}".encode(), digest_size=16).hexdigest()
 
 
 def _is_rare(job: NewJob) -> bool:

@@ -1,4 +1,4 @@
-"""A worker in a test's hands: it takes jobs and ends them as the test says; and a tick that does not wait for its turn."""
+"""A worker in a test's hands: it takes jobs and ends them as the test says; and a tick that waits for no turn."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from jobqueue import Claimed, Completed, Consumer, Ended, Job, JobQueue, Lane, NewJob
+from jobqueue.cleanup import CleanupReport
 from jobqueue.job import Outcome, Stopped
 from jobqueue.maintenance import TickReport
 
@@ -74,6 +75,13 @@ class Hands:
     async def tick(self) -> TickReport:
         self.client.hdel("rq:x:meta", "sweep_throttle", "rescue_throttle", "promote_throttle")
         return await self.queue.maintenance.tick()
+
+    async def clean(self) -> CleanupReport:
+        """A whole cleanup, whenever the last was."""
+        self.client.hdel("rq:x:meta", "cleanup_until", "last_cleanup")
+        report = await self.queue.cleanup.run_if_due()
+        assert report is not None
+        return report
 
     async def tick_through(self) -> int:
         """Until there is nothing left to do; the number of ticks."""

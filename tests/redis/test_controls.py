@@ -281,3 +281,28 @@ async def test_a_draining_worker_gets_nothing_and_is_told_so(queue: JobQueue) ->
     with pytest.raises(UnknownWorker):
         await queue.control.drain("nobody")
     await queue.producer.cancel(ids[0])
+
+
+# bad records
+
+
+async def test_a_record_with_nonsense_is_set_aside_when_it_may_not_run(queue: JobQueue, valkey: ValkeyServer) -> None:
+    hand, core = Hand(queue), "\x1f".join(["ann", "+", "default", "", "1", "1", "1", "rest"])
+    bad, late, good = await put(queue, new("ann"), new("bob"), new("cat"))
+    for job_id in (bad, late):
+        valkey.client.hset(f"rq:job:{job_id}", "x_core", core)
+    valkey.client.zadd("rq:x:deadlines", {late: 1})
+    await queue.control.pause("user", "ann")
+    assert await hand.take() == [good]
+    assert valkey.client.smembers("rq:x:damaged") == {bad.encode(), late.encode()}
+    valkey.client.flushall()
+
+
+async def test_whoever_is_let_in_for_one_that_came_too_late_is_taken_in_the_same_call(
+    queue: JobQueue, valkey: ValkeyServer
+) -> None:
+    await queue.control.set_limits(per_user=1)
+    late, following = await put(queue, new("ann"), new("ann"))
+    valkey.client.hset(f"rq:job:{late}", "x_expires", 1)
+    valkey.client.zadd("rq:x:deadlines", {late: 1})
+    assert await Hand(queue).take() == [following]

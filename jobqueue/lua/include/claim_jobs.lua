@@ -11,9 +11,16 @@ local function live_of(user)
   return live_count[user]
 end
 
+-- A record with nonsense in it cannot be run; the operator finds it among the damaged, and the others go on.
+local function set_aside(id)
+  call('SADD', X .. 'damaged', id)
+  return nil
+end
+
 local function read_order(id, core)
   local f = {}
   read_core(f, core)
+  if not f.created then return set_aside(id) end
   return f, wait_score(f.priority, tonumber(call('HGET', job_key(id), 'x_order') or f.created))
 end
 
@@ -28,6 +35,7 @@ end
 
 local function park(id, user, core)
   local f, score = read_order(id, core)
+  if not f then return end
   call('ZADD', X .. 'parked:' .. user, score, id)
   call('SADD', X .. 'parked', user)
   leave_place(id, f.type)
@@ -36,6 +44,7 @@ end
 -- Its type is paused or at its limit: it gives its place up to the user's other jobs, and keeps its order among them.
 local function send_back(id, core)
   local f, score = read_order(id, core)
+  if not f then return end
   leave_place(id, f.type)
   append(freed.allowed, f.limiter, id)
   has_made_room = true
@@ -52,16 +61,17 @@ local function is_overdue(id)
   return deadline and tonumber(deadline) <= now
 end
 
+local function come_too_late(id)
+  local f = job(id, 'x_progress')
+  if not f.created then return set_aside(id) end
+  has_made_room = true
+  call_off(id, f, NOT_IN_TIME, true)
+end
+
 -- The old execution of a restarted job may still be stopping; the user may hold all his slots by other ways.
 local function may_run(id, user, stopping)
   if stopping ~= NONE and call('ZSCORE', STOPPING, id .. ':' .. stopping) then return false end
   return live_of(user) < user_limit(user)
-end
-
--- A record with nonsense in it cannot be run; the operator finds it among the damaged, and the others go on.
-local function set_aside(id)
-  call('SADD', X .. 'damaged', id)
-  return nil
 end
 
 -- Anything else than a waiting job is dropped from the list: a second entry of a running one, a record that has gone,
@@ -76,7 +86,7 @@ local function start(id, execution, worker, core, run, data)
   local user, _, queue, job_type, created = string.match(core, CORE_HEAD)
   local _, attempt, fence, failures, losses, ran, restarts, stopping = string.match(run, RUN)
   if not user or not attempt then return set_aside(id) end
-  if is_overdue(id) then return call_off(id, job(id, 'x_progress'), NOT_IN_TIME, true) end
+  if is_overdue(id) then return come_too_late(id) end
   if not may_run(id, user, stopping) then return park(id, user, core) end
   if not takes_place(id, job_type) then return send_back(id, core) end
   attempt = attempt + 1
