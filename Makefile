@@ -35,7 +35,7 @@ run-worker: $(READY) ## one worker; start as many as you like
 	@while $(BIN)/python -m worker --config $(CONFIG); code=$$?; [ $$code -eq 70 ]; do echo "starting the worker again"; done; exit $$code
 
 test: $(READY) ## all tests
-	@sh tests/install_browser.sh
+	@sh tests/install_debian.sh
 	@$(BIN)/python -m pytest
 
 test-fast: $(READY) ## the inner loop: without process and slow tests

@@ -18,9 +18,9 @@ def _dependencies(p: Picture) -> Iterator[str]:
         waiting = [parent for parent in parents if _is_open(p, parent)]
         if not waiting and not p.releases & set(parents):
             yield f"job {job_id} is deferred, but all of {', '.join(parents)} have ended"
-        for parent in waiting:
-            if job_id not in p.dependents.get(parent, ()):
-                yield f"job {job_id} waits for {parent}, which does not know of it"
+        # One is enough: when it ends the job is judged by all of them. A restarted parent may have forgotten it.
+        if waiting and not any(job_id in p.dependents.get(parent, ()) for parent in waiting):
+            yield f"job {job_id} waits for {', '.join(waiting)}, none of which knows of it"
 
 
 def _is_open(p: Picture, job_id: str) -> bool:

