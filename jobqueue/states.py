@@ -1,19 +1,23 @@
 """The life of a job: states, RQ's words for them, and every transition there is.
 
                      submit (due later)
-        ┌───────────────────────────────► scheduled ──┐
+        ┌───────────────────────────────► scheduled ◄─┐ RQ's Repeat
         │                                     │ due   │
-      submit                                  ▼       │ cancel
-        └────────────────────────────────► pending ───┤
-                ▲      ▲        ▲             │ claim │
-        restart │      │ retry  │ release,    ▼       │
-                │      └────────┴─ rescue ─ running ──┤
-                │                             │       │
-                │                      finish │       │
-                │                  ┌──────────┤       │
-                │                  ▼          ▼       ▼
-                │              completed    failed  cancelled
-                └─────────────────────────────┴───────┘
+      submit                                  ▼       │
+        └────────────────────────────────► pending ◄──┤ retry, release at
+                ▲                             │ claim │ shutdown, rescue
+        restart │                             ▼       │
+                │                          running ───┘
+                │                             │
+                │                      finish │ rescue
+                │                  ┌──────────┤
+                │                  ▼          ▼
+                │              completed    failed     cancelled ◄── cancel, from each that has not ended;
+                │                             │            │         expire and release (a parent failed),
+                └─────────────────────────────┴────────────┘         from pending and scheduled
+
+A job that waits for others is pending (`deferred` in RQ's words): when they have ended it is released, into its user's
+line, or to `scheduled` when its time has not come.
 
 `TRANSITIONS` is the same drawing as data. The scripts implement it, the model test holds them to it.
 """
