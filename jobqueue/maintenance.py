@@ -42,7 +42,7 @@ class Maintenance:
         rescued, failed, _, more_leases = await self._namespace.run(
             "rescue", {"interval": interval, "lease": self._lease_us, "batch": BATCH, "tick": self._interval_us}
         )
-        promoted, more_due = await self._namespace.run("promote_due", {"interval": interval, "batch": 5 * BATCH})
+        promoted, more_due = await self._namespace.run("promote_due", {"interval": interval, "batch": 2 * BATCH})
         adopted, cursor, chores = await self._namespace.run(
             "sweep", {"interval": self._interval_us * 9 // 10, "cursor": self._cursor, "batch": BATCH // 2}
         )
@@ -55,7 +55,7 @@ class Maintenance:
     async def _do_chores(self) -> None:
         # Others than these are a newer version's.
         for name in CHORES:
-            if name in self._chores and not await self._namespace.run(name, {"batch": 5 * BATCH}):
+            if name in self._chores and not await self._namespace.run(name, {"batch": 2 * BATCH}):
                 self._chores.discard(name)
 
     async def check_workers(self) -> int:

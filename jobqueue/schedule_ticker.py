@@ -25,7 +25,7 @@ from jobqueue.wire import Argument
 log = logging.getLogger(__name__)
 
 BATCH: Final = 100
-AT_ONCE: Final = 50
+AT_ONCE: Final = 20
 # Schedules whose ticks are looked at each time although they are not due: all of 10,000 in some eight minutes.
 SAMPLE: Final = 20
 # Processes may know different job types and versions, during a rolling restart for instance: what one does not know is

@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua flags=no-writes,allow-oom
 -- Limits and pauses in force, from one look.
 -- Result: { total, per_user, limits, types, paused, suspended }; the three in the middle are hashes. Emits: nothing.
 local prefix = ARGV[1]

@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua flags=no-writes,allow-oom
 -- Ids of jobs, newest first, from one look: of one user or of all ('' = all), in the states given or in all.
 -- `before`: creation of the last job seen, 0 = begin with the newest. At most `most` ids are looked at.
 -- Items: state

@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua flags=no-writes,allow-oom
 -- One look at everything: counts by state, limits, workers, servers. Cost grows with the number of workers only.
 -- Result: { counts, total, per_user, last_cleanup, now, workers, servers_rss_mb, redis_memory_bytes, cleanup_report };
 -- a worker: { name, host, pid, queues, concurrency, running, rss_mb, beat in microseconds or '' for a stock

@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+#!lua flags=no-writes,allow-oom
 -- Why jobs wait, and for how long still. Reads a handful of counters a job, whatever their number.
 -- Items: job_id
 -- Result: for each { reason, detail, ahead_own, position, eta } or {} (it does not wait); -1 = not known; eta in microseconds.

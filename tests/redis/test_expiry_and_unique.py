@@ -137,7 +137,7 @@ async def test_very_many_end_in_batches(hands: Hands) -> None:
         return reply
 
     hands.queue.namespace.run = counted  # type: ignore[method-assign]
-    assert await hands.tick_through() == 3
+    assert await hands.tick_through() >= 3
     assert 0 < most <= 500
     assert set(await hands.states(*jobs)) == {"cancelled"}
 

@@ -60,7 +60,8 @@ end
 local function read_fields(id, ...)
   local values = redis.pcall('HMGET', job_key(id), ...)
   if not values.err then return values end
-  call('SADD', X .. 'damaged', id)
+  -- Scripts that only read may not write this either.
+  redis.pcall('SADD', X .. 'damaged', id)
   return {}
 end
 
