@@ -19,6 +19,7 @@ from jobqueue.wire import Argument
 
 _ARGUMENT: Final = re.compile(r"^local (\w+) = (?:tonumber\()?ARGV\[(\d+)\]\)?(?: == '1')?$", re.M)
 _INCLUDE: Final = re.compile(r"^-- include: (\w+)$", re.M)
+_WHEN_NEEDED: Final = re.compile(r"^-- include when needed: (\w+)$", re.M)
 _EXPORTS: Final = re.compile(r"^-- Exports: ([a-z_A-Z ]+)$", re.M)
 _ITEMS: Final = re.compile(r"^-- Items: ([a-z_ ]+?)(?: \(.*)?$", re.M)
 
@@ -54,6 +55,9 @@ def load(name: str) -> Script:
     items = _ITEMS.search(source)
     shebang, _, body = source.partition("\n")
     body = _INCLUDE.sub(lambda match: _scoped((folder / "include" / f"{match[1]}.lua").read_text("utf-8")), body)
+    body = _WHEN_NEEDED.sub(
+        lambda match: _callable(match[1], (folder / "include" / f"{match[1]}.lua").read_text("utf-8")), body
+    )
     text = f"{shebang}\nlocal ITEMS = {len(places) + 1}\n{body}"
     return Script(
         name=name,
@@ -70,6 +74,14 @@ def _scoped(include: str) -> str:
     if exports is None:
         return include
     return f"local {', '.join(exports[1].split())}\ndo\n{include}end\n"
+
+
+def _callable(name: str, include: str) -> str:
+    """Its exports are there after a call of `load_<name>`: a call of a script pays for every function that it defines."""
+    exports = _EXPORTS.search(include)
+    if exports is None:
+        raise TypeError(f"include {name} exports nothing")
+    return f"local {', '.join(exports[1].split())}\nlocal function load_{name}()\n{include}end\n"
 
 
 def names() -> Iterable[str]:

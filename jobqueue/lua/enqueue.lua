@@ -24,14 +24,15 @@ local following = ARGV[11]
 -- include: base
 -- include: events
 -- include: limits
--- include: types
+-- include when needed: types
 -- include: record
 -- include: admission
 -- include: overtake
 -- include: adopt
--- include: dependents
--- include: unique
+-- include when needed: dependents
+-- include when needed: unique
 
+if SPECIAL then load_types() end
 local SIZE = 9
 local ONCE_SECONDS = 86400
 local once_key = X .. 'once:' .. once
@@ -96,9 +97,20 @@ local function answer_without_job(id, digest, user, rare)
   return parent and { 'no_dependency', '', parent }
 end
 
+local function read_rare(text)
+  if text == '' then return NOTHING_RARE end
+  if not look_at_parents then
+    load_dependents()
+    load_unique()
+    -- The type of a key that is written later, before the first write.
+    call('ZCARD', P .. ':deferred:' .. queue)
+  end
+  return cjson.decode(text)
+end
+
 local function look_at(i)
   local id, digest = ARGV[i], ARGV[i + 7]
-  local rare = ARGV[i + 8] == '' and NOTHING_RARE or cjson.decode(ARGV[i + 8])
+  local rare = read_rare(ARGV[i + 8])
   local answer = answer_without_job(id, digest, ARGV[i + 1], rare)
   if not answer then
     answer = { 'created', '', id }
@@ -118,11 +130,7 @@ end
 local function advance_schedule()
   local outcome = answers[1][1]
   if schedule_id == '' or outcome ~= 'created' and outcome ~= 'exists' then return end
-  if following == '' then
-    call('ZREM', X .. 'ticks', schedule_id)
-  else
-    call('ZADD', X .. 'ticks', following, schedule_id)
-  end
+  if following == '' then call('ZREM', X .. 'ticks', schedule_id) else call('ZADD', X .. 'ticks', following, schedule_id) end
   local key = X .. 'schedule:' .. schedule_id
   call('HSET', key, 'last_tick', int(tick), 'last_fired_at', int(now), 'last_job_id', answers[1][3])
   if outcome == 'created' then call('HINCRBY', key, 'runs', 1) end
@@ -142,7 +150,6 @@ end
 -- The types of the keys that all jobs share, before the first write.
 call('LLEN', queue_key(queue))
 call('ZCARD', P .. ':scheduled:' .. queue)
-call('ZCARD', P .. ':deferred:' .. queue)
 call('SCARD', P .. ':queues')
 local by_state, users, limiters = { pending = {}, scheduled = {}, cancelled = {} }, {}, {}
 for _, entry in ipairs(fresh) do
