@@ -77,7 +77,7 @@ def _scoped(include: str) -> str:
 
 
 def _callable(name: str, include: str) -> str:
-    """Its exports are there after a call of `load_<name>`: a call of a script pays for every function that it defines."""
+    """Its exports are there after a call of `load_<name>`: a script's call pays for every function that it defines."""
     exports = _EXPORTS.search(include)
     if exports is None:
         raise TypeError(f"include {name} exports nothing")

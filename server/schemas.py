@@ -92,10 +92,8 @@ def backoff_problems(options: JobOptions) -> Iterator[Problem]:
 
 
 def _normalised(job_ids: Sequence[str] | None) -> list[str]:
-    """Our own ids are lower case; those of stock producers are as they are. Repeated ones are left to the queue, which
-    takes each once, so that its refusal finds the place in the body.
-    """
-    return [job_id.lower() if _UUID.fullmatch(job_id) else job_id for job_id in job_ids or ()]
+    """Our own ids are lower case; those of stock producers are as they are. Each once."""
+    return list(dict.fromkeys(job_id.lower() if _UUID.fullmatch(job_id) else job_id for job_id in job_ids or ()))
 
 
 class RestartBody(_Body):
@@ -128,13 +126,7 @@ class BulkChangeBody(_Body):
     cursor: str | None = None
 
 
-def _some(limit: int) -> int:
-    if limit == 0:
-        raise ValueError("0 is no limit: pause what shall not start")
-    return limit
-
-
-LimitValue = Annotated[int, AfterValidator(_some), Field(ge=0, le=MOST_LIMIT)] | None
+LimitValue = Annotated[int, Field(ge=1, le=MOST_LIMIT)] | None
 
 
 class LimitsBody(_Body):

@@ -12,9 +12,10 @@ from jobqueue.states import TERMINAL
 from server import sse
 from server.answers import complete_json, snapshot_json, update_json
 from server.hub import as_change
-from server.job_reader import WAITING, JobReader
+from server.job_reader import JobReader
 from server.watcher import Watcher
 
+WAITING: Final = ("pending", "scheduled")
 # Progress comes at most this often; changes of status always at once.
 PROGRESS_SECONDS: Final = 0.25
 READ_AGAIN_SECONDS: Final = 1.0
