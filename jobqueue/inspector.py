@@ -126,6 +126,7 @@ class Inspector:
         core, run, mark = record.read_core(f), record.read_run(f), record.read_mark(f)
         state = record.state_of(f)
         started, ended = _time(f, "started_at"), _time(f, "ended_at")
+        dependents_total, dependents = record.read_dependents(f)
         return Job(
             job_id=job_id,
             job_type=core.job_type or f.get("description", "").partition("(")[0],
@@ -150,12 +151,12 @@ class Inspector:
             worker=f.get("worker_name"),
             max_attempts=core.max_attempts,
             retries_left=int(f["retries_left"]) if "retries_left" in f else None,
-            attempts=record.read_attempts(f, state, run),
+            attempts=record.read_attempts(f, state, run, started, ended),
             reason=f.get("x_reason"),
             depends_on=record.read_dependencies(f),
             on_failure=record.read_policy(f),
-            dependents=record.read_dependents(f)[1],
-            dependents_total=record.read_dependents(f)[0],
+            dependents=dependents,
+            dependents_total=dependents_total,
             expires_in=int(f["x_expires"]) if "x_expires" in f else None,
             schedule_id=f.get("x_schedule"),
             announced=mark.status == f["status"] or {mark.status, f["status"]} == {"queued", "rate_limited"},

@@ -106,10 +106,14 @@ def state_of(f: Mapping[str, str]) -> State:
     return "pending" if state == "scheduled" and "x_retry" in f else state
 
 
-def read_attempts(f: Mapping[str, str], state: State, run: Run) -> tuple[Attempt, ...]:
+def read_attempts(
+    f: Mapping[str, str], state: State, run: Run, started: int | None, ended: int | None
+) -> tuple[Attempt, ...]:
     """The earlier ones, and the one that the record itself tells of. Lines that nobody can read are left out."""
-    earlier = [attempt for line in f.get("x_history", "").split("\n") if (attempt := _attempt(line))]
-    return (*earlier, *_last_attempt(f, state, run))[-MOST_ATTEMPTS:]
+    # Most jobs have none, and every reader of a status comes by here.
+    lines = f["x_history"].split("\n") if "x_history" in f else ()
+    earlier = [attempt for line in lines if (attempt := _attempt(line))]
+    return (*earlier, *_last_attempt(f, state, run, started, ended))[-MOST_ATTEMPTS:]
 
 
 def _attempt(line: str) -> Attempt | None:
@@ -128,17 +132,17 @@ def _attempt(line: str) -> Attempt | None:
         return None
 
 
-def _last_attempt(f: Mapping[str, str], state: State, run: Run) -> Iterator[Attempt]:
-    started = parse_time(f["started_at"].encode()) if "started_at" in f else None
+def _last_attempt(
+    f: Mapping[str, str], state: State, run: Run, started: int | None, ended: int | None
+) -> Iterator[Attempt]:
     if "worker_name" not in f or started is None or state in ("pending", "scheduled"):
         return
-    ended = parse_time(f["ended_at"].encode()) if "ended_at" in f and state in TERMINAL else None
     yield Attempt(
         run=run.restarts,
         attempt=max(1, run.attempt),
         worker=f["worker_name"],
         started_at=started,
-        ended_at=ended,
+        ended_at=ended if state in TERMINAL else None,
         outcome=None if state == "running" else state,
         error=f.get("x_error") if state == "failed" else None,
     )

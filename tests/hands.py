@@ -20,6 +20,11 @@ def new(user: str = "ann", **options: Any) -> NewJob:
     return NewJob(job_id=str(uuid.uuid4()), function="a.b", user_id=user, **options)
 
 
+def after(*parents: NewJob, user: str = "ann", **options: Any) -> NewJob:
+    """A job that waits for these."""
+    return new(user, depends_on=[parent.job_id for parent in parents], **options)
+
+
 class Hands:
     """`held`: what was taken and has not been ended, by id."""
 

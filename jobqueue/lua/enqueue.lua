@@ -5,8 +5,9 @@
 -- `schedule_id`: the job is made by a schedule, whose tick must still be `tick`; its next one is `following` ('' = none).
 -- Microseconds; '' = no schedule. Both are only for a batch of one.
 -- `rare`: what few jobs have, a JSON object or '': `parents` (ids), `anyway` (a parent's failure is no hindrance), `unique`
--- (token of a unique key), `delay` (seconds, instead of `due`), `expires` (seconds after that), `backoff` ("first most", seconds), `intervals` (the same for RQ), `schedule`
--- (id of the one that made it), `keep` (seconds that the record is kept when the job ends without having run).
+-- (token of a unique key), `delay` (seconds, instead of `due`), `expires` (seconds after that), `backoff` ("first most",
+-- seconds), `intervals` (the same for RQ), `schedule` (id of the one that made it), `keep` (seconds that the record is kept
+-- when the job ends without having run).
 -- Items: job_id user job_type data description priority due digest rare
 -- Result: one of {`created`|`exists`|`conflict`|`once_conflict`|`superseded`|`no_dependency`, state, job_id} an item; with
 -- no_dependency the id is the parent's that there is not. Emits: pending, scheduled, cancelled.
@@ -71,7 +72,7 @@ end
 
 -- The first parent that there is not, or that is somebody else's.
 local function unknown_parent(user, parents)
-  for _, parent in ipairs(parents or {}) do
+  for _, parent in ipairs(parents) do
     local first = first_of[parent]
     local f = not first and job(parent, 'rate_limit_key')
     local owner = first and ARGV[first.at + 1] or f and (f.user or user_of(f.rate_limit_key))
@@ -93,7 +94,7 @@ local function answer_without_job(id, digest, user, rare)
     local holder, its_state = holder_of(rare.unique, id)
     if holder then return { 'exists', its_state, holder } end
   end
-  local parent = unknown_parent(user, rare.parents)
+  local parent = rare.parents and unknown_parent(user, rare.parents)
   return parent and { 'no_dependency', '', parent }
 end
 
@@ -173,7 +174,6 @@ local function admit_or_wait(id, limiter, job_type, score)
   local room = limiters[limiter]
   if type_limit(job_type) then
     wait(limiter, job_type, id, score)
-    room.typed = true
   elseif room.places > 0 and not room.mixed then
     room.places = room.places - 1
     append(room, 'allowed', score, id)
@@ -282,7 +282,7 @@ call('SADD', P .. ':queues', queue_key(queue))
 for user, entries in pairs(users) do many('ZADD', X .. 'user:' .. user, entries) end
 for state, entries in pairs(by_state) do many('ZADD', state_key(state), entries) end
 for limiter, room in pairs(limiters) do
-  if #room.allowed + #room.waiting > 0 or room.typed then
+  if #room.allowed > 0 or room.best then
     note_limiter(limiter)
     many('ZADD', allowed_key(limiter), room.allowed)
     many('ZADD', waiting_key(limiter), room.waiting)

@@ -51,8 +51,8 @@ local function forget_last_run()
 end
 
 local function take_keys()
-  if seen.x_unique then call('HSET', X .. 'unique', seen.x_unique, id) end
-  if seen.x_expires then call('ZADD', X .. 'deadlines', int(now + seen.x_expires * 1000000), id) end
+  if seen.x_unique then call('HSET', UNIQUE, seen.x_unique, id) end
+  if seen.x_expires then call('ZADD', DEADLINES, int(now + seen.x_expires * 1000000), id) end
 end
 
 local function go_to_line()

@@ -19,5 +19,6 @@ end
 -- include: types
 -- include: record
 -- include: admission
+-- include: let_in
 let_in(kind == 'user' and { name } or {}, kind == 'type' and { name } or {})
 return was_paused

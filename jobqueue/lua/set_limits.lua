@@ -32,5 +32,6 @@ note_special()
 -- include: types
 -- include: record
 -- include: admission
+-- include: let_in
 let_in(users, types)
 return { TOTAL, PER_USER }

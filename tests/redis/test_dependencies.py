@@ -7,25 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import ValkeyServer
-from hands import Hands, new
+from hands import Hands, after, new
 
-from jobqueue import Failed, JobQueue, NewJob
+from jobqueue import Failed
 from jobqueue.errors import DependencyNotFound
 from jobqueue.wire import Argument
 
 MOST_LOOKED_AT = 500
 FAILED = Failed("ValueError: x", permanent=True)
-
-
-@pytest.fixture
-async def hands(queue: JobQueue, valkey: ValkeyServer) -> Hands:
-    await queue.register_worker()
-    return Hands(queue, valkey.client)
-
-
-def after(*parents: NewJob, user: str = "ann", **options: Any) -> NewJob:
-    return new(user, depends_on=[parent.job_id for parent in parents], **options)
 
 
 def watch_calls(hands: Hands) -> dict[str, int]:

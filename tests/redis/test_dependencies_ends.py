@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from conftest import ValkeyServer
-from hands import Hands, new
+from hands import Hands, after, new
 
-from jobqueue import Failed, JobQueue, NewJob
+from jobqueue import Failed
 from jobqueue.errors import DependencyEnded
 
 FAILED = Failed("ValueError: x", permanent=True)
-
-
-@pytest.fixture
-async def hands(queue: JobQueue, valkey: ValkeyServer) -> Hands:
-    await queue.register_worker()
-    return Hands(queue, valkey.client)
-
-
-def after(*parents: NewJob, user: str = "ann", **options: Any) -> NewJob:
-    return new(user, depends_on=[parent.job_id for parent in parents], **options)
 
 
 async def test_a_dependent_that_was_cancelled_stays_cancelled(hands: Hands) -> None:

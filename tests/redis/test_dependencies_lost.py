@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import rq
-from conftest import ValkeyServer
-from hands import Hands, new
+from hands import Hands, after, new
 from rq.job import Job as StockJob
 from rq.serializers import JSONSerializer
 
-from jobqueue import Failed, JobQueue, NewJob
+from jobqueue import Failed, NewJob
 
 FAILED = Failed("ValueError: x", permanent=True)
-
-
-@pytest.fixture
-async def hands(queue: JobQueue, valkey: ValkeyServer) -> Hands:
-    await queue.register_worker()
-    return Hands(queue, valkey.client)
-
-
-@pytest.fixture
-def stock(valkey: ValkeyServer) -> rq.Queue:
-    return rq.Queue("default", connection=valkey.client, serializer=JSONSerializer)
-
-
-def after(*parents: NewJob, user: str = "ann", **options: Any) -> NewJob:
-    return new(user, depends_on=[parent.job_id for parent in parents], **options)
 
 
 def fetch(hands: Hands, job: NewJob) -> StockJob:

@@ -8,21 +8,14 @@ from typing import Any
 
 import orjson
 import pytest
-from conftest import ValkeyServer
 from hands import Hands, new
 
-from jobqueue import Completed, Failed, JobQueue, NewJob, Released
+from jobqueue import Completed, Failed, NewJob, Released
 from jobqueue.errors import JobNotFound, StillStopping, UniqueKeyTaken, WrongState
 from jobqueue.wire import Argument
 
 FAILED = Failed("ValueError: x", permanent=True)
 NOT_IN_TIME = "expired: it was not started in time"
-
-
-@pytest.fixture
-async def hands(queue: JobQueue, valkey: ValkeyServer) -> Hands:
-    await queue.register_worker()
-    return Hands(queue, valkey.client)
 
 
 def let_pass(hands: Hands, *jobs: NewJob) -> None:

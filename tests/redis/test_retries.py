@@ -7,26 +7,14 @@ from typing import Any
 
 import pytest
 import rq
-from conftest import ValkeyServer
 from hands import Hands, new
 from rq.job import Job as StockJob
 from rq.serializers import JSONSerializer
 
-from jobqueue import Completed, Failed, JobQueue, NewJob, Released
+from jobqueue import Completed, Failed, NewJob, Released
 from jobqueue.record import MOST_ATTEMPTS
 
 ERROR = Failed("ValueError: x", "trace")
-
-
-@pytest.fixture
-async def hands(queue: JobQueue, valkey: ValkeyServer) -> Hands:
-    await queue.register_worker()
-    return Hands(queue, valkey.client)
-
-
-@pytest.fixture
-def stock(valkey: ValkeyServer) -> rq.Queue:
-    return rq.Queue("default", connection=valkey.client, serializer=JSONSerializer)
 
 
 def delay_of(hands: Hands, job: NewJob | str, since: float) -> float:

@@ -183,15 +183,3 @@ local function enter_line(id, f, order)
   wait(f.limiter, f.type, id, score)
   note_entered(f.limiter, score)
 end
-
--- After limits were raised or a pause is over: at most 500 of each user at once, the tick goes on.
-local function let_in(users, types)
-  for _, user in ipairs(users) do
-    unpark(user)
-    promote('user:' .. user)
-  end
-  for _, job_type in ipairs(types) do promote_type(job_type) end
-  flush_pushed()
-  mark_queued()
-  call('PUBLISH', X .. 'wake', '1')
-end
