@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, TypeVar
@@ -66,15 +66,12 @@ class Producer:
         return answer
 
     async def enqueue_many(self, jobs: Sequence[NewJob]) -> list[Answer]:
-        """Accept many; one answer a job, in order. Jobs that share their options travel together, 200 a call.
+        """Accept many; one answer a job, in order. Jobs that share their options travel together, 200 a call,
+        fewer when they depend on others.
 
         Raises as `enqueue` does; parts may have been accepted then, so ask again with the same ids.
         """
-        parts = [
-            alike[first : first + PER_CALL]
-            for alike in (list(same) for _, same in groupby(jobs, _options))
-            for first in range(0, len(alike), PER_CALL)
-        ]
+        parts = [part for _, alike in groupby(jobs, _options) for part in _parts(alike)]
         if len(parts) == 1:
             return await self._enqueue_alike(parts[0])
         answers: list[Answer] = []
@@ -189,6 +186,21 @@ def _is_rare(job: NewJob) -> bool:
         or job.delay_seconds is not None
         or job.schedule_id is not None
     )
+
+
+def _parts(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
+    """Each job that another depends on costs as much as a job."""
+    part: list[NewJob] = []
+    room = PER_CALL
+    for job in jobs:
+        weight = 1 + len(job.depends_on)
+        if part and weight > room:
+            yield part
+            part, room = [], PER_CALL
+        part.append(job)
+        room -= weight
+    if part:
+        yield part
 
 
 def _options(job: NewJob) -> tuple[Argument, ...]:

@@ -99,10 +99,15 @@ def _detail(waiting: Waiting) -> str | None:
         case "paused":
             return _PAUSED[waiting.detail]
         case "dependency":
-            return f"waits for {waiting.detail.replace(' ', ', ')}"
+            return _dependency(waiting.detail)
         case "no_worker":
             return f"no worker serves the queue {waiting.detail}"
     return None
+
+
+def _dependency(job_ids: str) -> str:
+    # For a moment, when many wait for the same; of stock producers' jobs for ever, when one of them has failed.
+    return f"waits for {job_ids.replace(' ', ', ')}" if job_ids else "the jobs that it depends on have ended"
 
 
 def result_json(job: Job) -> dict[str, Any]:

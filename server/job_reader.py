@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import islice
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from jobqueue import Inspector, Job
 from jobqueue.errors import JobNotFound
+from jobqueue.states import State
 
+T = TypeVar("T")
+
+WAITING: Final[tuple[State, ...]] = ("pending", "scheduled")
 BATCH: Final = 200
 
 _Answers = dict[tuple[str, bool], Job | None]
 
 
-def chunks(ids: Sequence[str]) -> list[list[str]]:
-    rest = iter(ids)
-    return [part for _ in range(0, len(ids), BATCH) if (part := list(islice(rest, BATCH)))]
+def chunks(items: Sequence[T]) -> list[list[T]]:
+    rest = iter(items)
+    return [part for _ in range(0, len(items), BATCH) if (part := list(islice(rest, BATCH)))]
 
 
 class JobReader:
@@ -27,7 +31,10 @@ class JobReader:
         self._inspector = inspector
         self._wanted: set[tuple[str, bool]] = set()
         self._next: asyncio.Task[_Answers] | None = None
-        self._tasks: set[asyncio.Task[_Answers]] = set()
+        # By identity: those who joined one read hold the same object.
+        self._unexplained: dict[int, Job] = {}
+        self._next_explanation: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def get(self, job_id: str, *, result: bool = False) -> Job:
         """Raises JobNotFound, QueueUnavailable."""
@@ -43,7 +50,11 @@ class JobReader:
         return await self.explain(await self.get(job_id))
 
     async def explain(self, job: Job) -> Job:
-        await self._inspector.explain([job])
+        """Costs nothing when it does not wait. Raises QueueUnavailable."""
+        if job.state in WAITING:
+            task = self._next_explanation or self._start_explaining()
+            self._unexplained[id(job)] = job
+            await asyncio.shield(task)
         return job
 
     async def close(self) -> None:
@@ -53,15 +64,27 @@ class JobReader:
 
     def _start(self) -> asyncio.Task[_Answers]:
         self._next = asyncio.get_running_loop().create_task(self._read(), name="job-reads")
-        self._tasks.add(self._next)
-        self._next.add_done_callback(self._forget)
+        self._own(self._next)
         return self._next
 
-    def _forget(self, task: asyncio.Task[_Answers]) -> None:
+    def _start_explaining(self) -> asyncio.Task[None]:
+        self._next_explanation = asyncio.get_running_loop().create_task(self._explain(), name="job-explanations")
+        self._own(self._next_explanation)
+        return self._next_explanation
+
+    def _own(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             # Looked at here, because all who asked may have left.
             task.exception()
+
+    async def _explain(self) -> None:
+        jobs, self._unexplained, self._next_explanation = list(self._unexplained.values()), {}, None
+        await asyncio.gather(*map(self._inspector.explain, chunks(jobs)))
 
     async def _read(self) -> _Answers:
         wanted, self._wanted, self._next = self._wanted, set(), None

@@ -92,8 +92,10 @@ def backoff_problems(options: JobOptions) -> Iterator[Problem]:
 
 
 def _normalised(job_ids: Sequence[str] | None) -> list[str]:
-    """Our own ids are lower case; those of stock producers are as they are. Each once."""
-    return list(dict.fromkeys(job_id.lower() if _UUID.fullmatch(job_id) else job_id for job_id in job_ids or ()))
+    """Our own ids are lower case; those of stock producers are as they are. Repeated ones are left to the queue, which
+    takes each once, so that its refusal finds the place in the body.
+    """
+    return [job_id.lower() if _UUID.fullmatch(job_id) else job_id for job_id in job_ids or ()]
 
 
 class RestartBody(_Body):
@@ -126,7 +128,13 @@ class BulkChangeBody(_Body):
     cursor: str | None = None
 
 
-LimitValue = Annotated[int, Field(ge=1, le=MOST_LIMIT)] | None
+def _at_least_one(limit: int) -> int:
+    if limit < 1:
+        raise ValueError("must be at least 1; what shall not start at all is paused")
+    return limit
+
+
+LimitValue = Annotated[int, Field(le=MOST_LIMIT), AfterValidator(_at_least_one)] | None
 
 
 class LimitsBody(_Body):

@@ -12,10 +12,9 @@ from jobqueue.states import TERMINAL
 from server import sse
 from server.answers import complete_json, snapshot_json, update_json
 from server.hub import as_change
-from server.job_reader import JobReader
+from server.job_reader import WAITING, JobReader
 from server.watcher import Watcher
 
-WAITING: Final = ("pending", "scheduled")
 # Progress comes at most this often; changes of status always at once.
 PROGRESS_SECONDS: Final = 0.25
 READ_AGAIN_SECONDS: Final = 1.0
@@ -76,8 +75,7 @@ class JobStream:
             await self._watcher.wait(PROGRESS_SECONDS, status_only=True)
 
     async def _update(self, change: JobChange) -> None:
-        waiting = change.state in WAITING and change.status_seq == change.seq
-        data = await self._snapshot(change) if waiting else update_json(change)
+        data = await self._snapshot(change) if change.state in WAITING else update_json(change)
         await self._writer.write(sse.encode("job_update", data, event_id=change.seq))
 
     async def _snapshot(self, change: JobChange) -> dict[str, Any]:

@@ -24,7 +24,7 @@ local function move(id, queue)
   enter_line(id, f, tonumber(f.retry and (f.x_order or f.created) or f.x_due or now))
   call('HDEL', job_key(id), 'x_retry')
   move_state(id, f.state, 'pending', f.created)
-  changed(id, 'pending', 0, f.user, f.type)
+  changed(id, 'pending', 0, f.user, f.type, f.state == 'pending' and f.status_seq)
   moved = moved + 1
 end
 

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Goes on with the dependents of jobs that have ended, where one call was not enough: at most `batch` a call.
+-- Goes on with the dependents of jobs that have ended, where one call was not enough: looks at some `batch`
+-- records a call.
 -- Result: 1 there is more, else 0. Emits: pending, scheduled, cancelled.
 local prefix = ARGV[1]
 local batch = tonumber(ARGV[2])

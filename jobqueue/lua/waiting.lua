@@ -21,8 +21,9 @@ local function worker_lives(queue)
   if has_worker[queue] ~= nil then return has_worker[queue] end
   has_worker[queue] = false
   for _, key in ipairs(call('SMEMBERS', P .. ':workers:' .. queue)) do
-    local beat = call('HGET', X .. 'worker:' .. string.sub(key, #P + 9), 'beat')
-    if beat and tonumber(beat) > now - BEAT or not beat and call('EXISTS', key) == 1 then has_worker[queue] = true end
+    local beat, drain = unpack(call('HMGET', X .. 'worker:' .. string.sub(key, #P + 9), 'beat', 'drain'))
+    local is_ours = beat and tonumber(beat) > now - BEAT and not drain
+    if is_ours or not beat and call('EXISTS', key) == 1 then has_worker[queue] = true end
   end
   return has_worker[queue]
 end

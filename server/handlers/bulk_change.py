@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import MultiDict
 
 from jobqueue import Cancelled
-from jobqueue.errors import JobNotFound, QueueFull, QueueUnavailable
+from jobqueue.errors import DependencyEnded, JobNotFound, QueueFull, QueueUnavailable
 from jobqueue.keys import is_job_id
 from jobqueue.producer import Refusal
 from jobqueue.states import RESTARTABLE, State
@@ -61,7 +61,7 @@ async def _change(request: web.Request, verb: Verb) -> web.Response:
     if (body.job_ids is None) == (body.filter is None):
         raise InvalidParameterError([(("job_ids",), "give either job_ids or filter")])
     if body.filter is not None:
-        return json_response(await _change_matching(request.app, verb, _selection(verb, body), body.dry_run))
+        return json_response(await _Matching(request.app, verb, _selection(verb, body)).run(dry_run=body.dry_run))
     for name in ("dry_run", "cursor"):
         if getattr(body, name):
             raise InvalidParameterError([((name,), "is for a filter")])
@@ -100,31 +100,61 @@ def _selection(verb: Verb, body: schemas.BulkChangeBody) -> Selection:
     return Selection(wish.states or verb.states, wish.job_type, wish.user_id, wish.limit, wish.cursor)
 
 
-async def _change_matching(app: web.Application, verb: Verb, wish: Selection, dry_run: bool) -> dict[str, Any]:
-    """Newest first, so that what comes in meanwhile is left alone."""
-    counts = {"matched": 0, "changed": 0, "rejected": 0}
-    cursor = wish.cursor
-    for _ in range(MOST_PAGES):
+class _Matching:
+    """One way through the jobs that a filter finds, newest first, so that what comes in meanwhile is left alone.
+
+    `late`: ids that wait for jobs still to come, which are older than those that depend on them.
+    """
+
+    def __init__(self, app: web.Application, verb: Verb, wish: Selection) -> None:
+        self._app = app
+        self._verb = verb
+        self._wish = wish
+        self._late: list[str] = []
+        self._cursor = wish.cursor
+        self.counts = {"matched": 0, "changed": 0, "rejected": 0}
+
+    async def run(self, *, dry_run: bool) -> dict[str, Any]:
         try:
-            page = await app[QUEUE].inspector.page(
-                states=wish.states, job_type=wish.job_type, user_id=wish.user_id, limit=wish.limit, cursor=cursor
-            )
-            ids = [job.job_id for job in page.jobs]
-            counts["matched"] += len(ids)
-            if not dry_run:
-                await _change_all(app, verb, ids, counts)
+            await self._change_pages(dry_run)
+            # Oldest first now: each finds the jobs that it depends on restarted, if they were among those matched.
+            late, self._late = self._late[::-1], []
+            self.counts["rejected"] -= len(late)
+            await self._change(late)
         except (QueueUnavailable, QueueFull):
-            raise errors.QueueUnavailableError(CHANGED_IN_PART, context=counts) from None
-        cursor = page.next_cursor
-        if cursor is None or counts["matched"] >= MOST_CHANGED:
-            break
-    return {**counts, "dry_run": dry_run, "next_cursor": None if cursor is None else f"{cursor:x}"}
+            raise errors.QueueUnavailableError(CHANGED_IN_PART, context=self.counts) from None
+        following = None if self._cursor is None else f"{self._cursor:x}"
+        return {**self.counts, "dry_run": dry_run, "next_cursor": following}
 
+    async def _change_pages(self, dry_run: bool) -> None:
+        for _ in range(MOST_PAGES):
+            ids = await self._next_page()
+            self.counts["matched"] += len(ids)
+            if not dry_run:
+                await self._change(ids)
+            if self._cursor is None or self.counts["matched"] >= MOST_CHANGED:
+                break
 
-async def _change_all(app: web.Application, verb: Verb, ids: Sequence[str], counts: dict[str, int]) -> None:
-    for first in range(0, len(ids), AT_ONCE):
-        part = ids[first : first + AT_ONCE]
-        for outcome in await app[MUTATIONS].run(verb.change(app, part), name=f"{verb.name}-matching"):
-            unchanged = isinstance(outcome, Cancelled) and not outcome.changed
-            counts["changed"] += not isinstance(outcome, Refusal) and not unchanged
-            counts["rejected"] += isinstance(outcome, Refusal)
+    async def _next_page(self) -> list[str]:
+        wish = self._wish
+        page = await self._app[QUEUE].inspector.page(
+            states=wish.states, job_type=wish.job_type, user_id=wish.user_id, limit=wish.limit, cursor=self._cursor
+        )
+        self._cursor = page.next_cursor
+        return [job.job_id for job in page.jobs]
+
+    async def _change(self, ids: Sequence[str]) -> None:
+        for first in range(0, len(ids), AT_ONCE):
+            part = ids[first : first + AT_ONCE]
+            name = f"{self._verb.name}-matching"
+            outcomes = await self._app[MUTATIONS].run(self._verb.change(self._app, part), name=name)
+            for job_id, outcome in zip(part, outcomes, strict=True):
+                self._count(job_id, outcome)
+
+    def _count(self, job_id: str, outcome: Cancelled | Refusal | None) -> None:
+        if isinstance(outcome, Refusal):
+            self.counts["rejected"] += 1
+            if isinstance(outcome, DependencyEnded):
+                self._late.append(job_id)
+        elif outcome is None or outcome.changed:
+            self.counts["changed"] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -24,9 +25,8 @@ async def get_limits(request: web.Request) -> web.Response:
 async def change_limits(request: web.Request) -> web.Response:
     app = request.app
     body = schemas.parse(schemas.LimitsBody, await read_object(request))
-    known = app[SETTINGS].job_types
-    if unknown := [("types", name) for name in body.types if name not in known]:
-        raise InvalidParameterError([_unknown_type(loc, sorted(known)) for loc in unknown])
+    if problems := await _unknown_types(app, body.types):
+        raise InvalidParameterError(problems)
     change = app[QUEUE].control.set_limits(
         total=body.global_ if "global_" in body.model_fields_set else KEEP,
         per_user=body.per_user if "per_user" in body.model_fields_set else KEEP,
@@ -37,8 +37,13 @@ async def change_limits(request: web.Request) -> web.Response:
     return await get_limits(request)
 
 
-def _unknown_type(loc: tuple[str, str], known: list[str]) -> Problem:
-    return loc, f"unknown job type; known types: {', '.join(known)}"
+async def _unknown_types(app: web.Application, limits: Mapping[str, int | None]) -> list[Problem]:
+    """What is in force can be taken back, also when its type is not configured any more."""
+    known = app[SETTINGS].job_types
+    unknown = [name for name in limits if name not in known]
+    in_force = (await app[QUEUE].control.read()).types if unknown else {}
+    text = f"unknown job type; known types: {', '.join(sorted(known))}"
+    return [(("types", name), text) for name in unknown if limits[name] is not None or name not in in_force]
 
 
 async def pause(request: web.Request) -> web.Response:
@@ -48,12 +53,13 @@ async def pause(request: web.Request) -> web.Response:
 
 
 async def resume(request: web.Request) -> web.Response:
-    kind, name = await _target(request)
+    kind, name = await _target(request, also=(await request.app[QUEUE].control.read()).paused_types)
     changed = await request.app[MUTATIONS].run(request.app[QUEUE].control.resume(kind, name), name="resume")
     return await _paused(request, changed)
 
 
-async def _target(request: web.Request) -> tuple[PauseKind, str]:
+async def _target(request: web.Request, *, also: Collection[str] = ()) -> tuple[PauseKind, str]:
+    """`also`: types that may be named besides those configured."""
     body = schemas.parse(schemas.PauseBody, await read_optional_object(request) or {})
     if body.user_id is not None and body.job_type is not None:
         raise InvalidParameterError([(("job_type",), "give user_id or job_type, not both")])
@@ -61,7 +67,7 @@ async def _target(request: web.Request) -> tuple[PauseKind, str]:
         return "user", body.user_id
     if body.job_type is None:
         return "queue", ""
-    if body.job_type not in request.app[SETTINGS].job_types:
+    if body.job_type not in request.app[SETTINGS].job_types and body.job_type not in also:
         raise UnknownJobTypeError(body.job_type, sorted(request.app[SETTINGS].job_types))
     return "type", body.job_type
 

@@ -148,6 +148,10 @@ async def test_no_worker(queue: JobQueue, valkey: ValkeyServer) -> None:
     with LeaseRenewerOf(valkey, queue) as renewer:
         renewer.renew([], state="idle", rss_mb=1)
     assert (await waiting(queue, job_id)).reason == "behind_others"
+    await queue.control.drain("w")
+    assert (await waiting(queue, job_id)).reason == "no_worker", "it takes no jobs any more"
+    valkey.client.hdel("rq:x:worker:w", "drain")
+    assert (await waiting(queue, job_id)).reason == "behind_others"
     await queue.presence.remove_worker()
     assert await waiting(queue, job_id) == Waiting(reason="no_worker", detail="default", ahead_own=0, position=1)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from document_examples import JOB, NOT_FOUND
-from fake_queue import AWAY, FakeQueue
+from fake_queue import AWAY, CREATED, FakeQueue
 
-from jobqueue import Settings
+from jobqueue import JobChange, Settings
 from jobqueue.errors import QueueFull, QueueStarting
 from server.handlers import bulk_change
 from server.submission import check_all
@@ -262,6 +262,50 @@ async def test_a_queue_away_says_what_may_have_happened(api: Any, fake: FakeQueu
         status, body, response = await api.call("POST", f"/api/v1/jobs/{verb}/bulk", json={"job_ids": [JOB]})
         assert (status, body["message"]) == (503, bulk_change.CHANGED_IN_PART)
         assert "Retry-After" in response.headers
+
+
+@pytest.mark.parametrize("failing", ["page", "change"])
+async def test_api_Q8_a_queue_away_half_way_says_what_was_done(api: Any, fake: FakeQueue, failing: str) -> None:
+    for n in range(700):
+        fake.add(f"job-{n}", created_at=CREATED + n)
+    calls = 0
+
+    async def fail_later() -> None:
+        nonlocal calls
+        calls += 1
+        if failing == "change" and calls == 551:
+            raise AWAY
+
+    def fail_after_a_page(change: JobChange) -> None:
+        if failing == "page" and sum(job.state == "cancelled" for job in fake.jobs.values()) == 500:
+            fake.down = AWAY
+
+    fake.before_change = fail_later
+    fake.events.on_change(fail_after_a_page)
+    wish = {"filter": {"user": "default_user"}}
+    status, body, response = await api.call("POST", "/api/v1/jobs/cancel/bulk", json=wish)
+    assert (status, body["error"], body["message"]) == (503, "QueueUnavailableError", bulk_change.CHANGED_IN_PART)
+    assert "Retry-After" in response.headers
+    matched = 500 if failing == "page" else 700
+    assert (body["matched"], body["changed"], body["rejected"]) == (matched, 500, 0)
+    fake.before_change, fake.down, failing = None, None, ""
+    status, body = await api.post("/api/v1/jobs/cancel/bulk", wish)
+    done = 500 if matched == 500 else 550
+    assert (status, body["matched"], body["changed"]) == (200, 700 - done, 700 - done)
+
+
+async def test_api_Q8_one_request_changes_some_ten_thousand_and_says_where_to_go_on(
+    api: Any, fake: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_change, "MOST_CHANGED", 1000)
+    for n in range(1200):
+        fake.add(f"job-{n}", created_at=CREATED + n)
+    wish = {"filter": {"user": "default_user"}}
+    _, first = await api.post("/api/v1/jobs/cancel/bulk", wish)
+    assert (first["changed"], fake.jobs["job-200"].state, fake.jobs["job-199"].state) == (1000, "cancelled", "pending")
+    _, second = await api.post("/api/v1/jobs/cancel/bulk", {**wish, "cursor": first["next_cursor"]})
+    assert (second["changed"], second["next_cursor"]) == (200, None)
+    assert max(map(len, fake.bulks)) <= bulk_change.AT_ONCE
 
 
 async def test_a_bulk_goes_through_although_the_client_hangs_up(api: Any, fake: FakeQueue) -> None:

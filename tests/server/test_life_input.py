@@ -65,7 +65,7 @@ async def test_options_reach_the_queue_and_the_type_has_defaults(api: Any, fake:
     _, body = await api.post(SUBMIT, options)
     job = fake.new[body["job_id"]]
     assert (job.max_attempts, job.backoff_seconds, job.backoff_max_seconds) == (5, 0.5, 60)
-    assert (list(job.depends_on), job.on_failure) == ([JOB, "stock"], "run")
+    assert (list(job.depends_on), job.on_failure) == ([JOB, JOB, "stock"], "run")
     assert (job.unique_key, job.expires_in, job.delay_seconds) == ("k", 9, 3)
     _, body = await api.post(SUBMIT, {"job_type": "extraction"})
     job = fake.new[body["job_id"]]
@@ -81,6 +81,9 @@ async def test_options_reach_the_queue_and_the_type_has_defaults(api: Any, fake:
         ({"users": {"a b": 1}}, "users.a b.[key]"),
         ({"users": {"ann": 0}}, "users.ann"),
         ({"types": {"nonsense": 1}}, "types.nonsense"),
+        ({"types": {"nonsense": None}}, "types.nonsense"),
+        ({"types": {f"type-{n}": 1 for n in range(1001)}}, "types"),
+        ({"users": {f"user-{n}": 1 for n in range(1001)}}, "users"),
         ({"types": {"extraction": "2"}}, "types.extraction"),
         ({"total": 5}, "total"),
     ],
@@ -90,6 +93,13 @@ async def test_api_Q7_Q12_limits_that_make_no_sense(api: Any, fake: FakeQueue, b
     assert (status, answer["error"]) == (400, "InvalidParameterError")
     assert ".".join(map(str, answer["details"][0]["loc"])) == field
     assert not fake.control.told
+
+
+@pytest.mark.parametrize("body", [{"global": 0}, {"per_user": 0}, {"users": {"ann": 0}}, {"types": {"extraction": 0}}])
+async def test_api_Q7_Q12_who_wants_no_limit_at_all_is_told_of_pauses(api: Any, body: Any) -> None:
+    status, answer, _ = await api.call("PATCH", "/api/v1/jobs/limits", json=body)
+    assert status == 400
+    assert answer["details"][0]["msg"] == "must be at least 1; what shall not start at all is paused"
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,14 @@ def test_api_C2_what_a_stock_worker_did_is_seen_in_the_record() -> None:
     assert [taken.state for taken in watcher.take()] == ["completed"]
 
 
+async def test_api_D3_a_job_that_waits_for_something_else_has_not_changed_its_status() -> None:
+    watcher = Watcher()
+    watcher.begin(FakeQueue().add("j"))
+    watcher.offer(change(3, 1, "pending"))
+    assert not await watcher.wait(0, status_only=True)
+    assert await watcher.wait(0, status_only=False), "a stream tells what it waits for now"
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=40), st.integers(0, 40))
 def test_what_is_taken_grows_and_ends_with_the_newest(moves: list[tuple[bool, bool]], begin_at: int) -> None:
     """Against all changes in order: nothing doubled, nothing backwards, the newest status always arrives."""

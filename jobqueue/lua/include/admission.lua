@@ -174,11 +174,11 @@ end
 
 local function enter_line(id, f, order)
   if not f.limiter then
-    call('HSET', job_key(id), 'status', 'queued', 'x_mark', mark('queued'), 'enqueued_at', iso(now))
+    call('HSET', job_key(id), 'status', 'queued', 'x_mark', mark('queued', f), 'enqueued_at', iso(now))
     return push(f.queue, id)
   end
   local score = wait_score(f.priority, order)
-  call('HSET', job_key(id), 'status', 'rate_limited', 'x_mark', mark('rate_limited'), 'x_order', int(order))
+  call('HSET', job_key(id), 'status', 'rate_limited', 'x_mark', mark('rate_limited', f), 'x_order', int(order))
   note_limiter(f.limiter)
   wait(f.limiter, f.type, id, score)
   note_entered(f.limiter, score)

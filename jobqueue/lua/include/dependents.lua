@@ -3,7 +3,7 @@
 -- Needs: base, events, limits, types, record, admission, adopt; `call_off`, which ends jobs that others may wait for, is
 -- defined by the include of that name.
 -- Exports: RELEASES DEADLINES MOST_RELEASED call_off dependents_key parents_key parents_of note_end look_at_parents broken_text note_dependent defer schedule decide release release_dependents
-RELEASES, DEADLINES, MOST_RELEASED = X .. 'releases', X .. 'deadlines', 100
+RELEASES, DEADLINES, MOST_RELEASED = X .. 'releases', X .. 'deadlines', 200
 function dependents_key(id) return job_key(id) .. ':dependents' end
 function parents_key(id) return P .. ':job::' .. id .. ':dependencies' end
 -- Those that go on waiting for a parent that has ended, until all others have been looked at.
@@ -36,20 +36,44 @@ local function end_of(parent, child, unknown)
   return f.x_repeated and not ENDED[f.state] and 'completed' or f.state
 end
 
+-- Whether a parent in this state keeps others waiting, and whether it ended badly.
+-- `anyway`: true: any end is as good as success; or the one state that is, too.
+local function meaning(state, anyway)
+  if state ~= 'gone' and not ENDED[state] then return true, false end
+  return false, state ~= 'completed' and anyway ~= true and anyway ~= state
+end
+
 -- What still keeps a job waiting: the parents that have not ended, and the first that ended badly (with its state).
--- `anyway`: true: any end is as good as success; or the one state that is, too. `child`: whose parents they are; false: a
--- parent without a record is past. `unknown`: the parent whose dependents are being looked at.
-function look_at_parents(parents, anyway, child, unknown)
+-- `child`: whose parents they are; false: a parent without a record is past.
+function look_at_parents(parents, anyway, child)
   local waiting, broken = {}, nil
   for _, id in ipairs(parents) do
-    local state = end_of(id, child, unknown)
-    if state ~= 'gone' and not ENDED[state] then
-      waiting[#waiting + 1] = id
-    elseif state ~= 'completed' and anyway ~= true and anyway ~= state and not broken then
-      broken = { id, state }
-    end
+    local state = end_of(id, child)
+    local waits, badly = meaning(state, anyway)
+    if waits then waiting[#waiting + 1] = id elseif badly and not broken then broken = { id, state } end
   end
   return waiting, broken
+end
+
+local function place_of(id, ids)
+  for n, other in ipairs(ids) do
+    if other == id then return n end
+  end
+  return 1
+end
+
+-- The first parent, from the one that has ended on, that keeps a job waiting or ended badly, and how many were looked at.
+-- More is not asked: the end of each of the others brings the question again. Most end in the order in which they are named.
+local function look_on(parents, anyway, child, ended_one)
+  local start = place_of(ended_one, parents)
+  for n = 0, #parents - 1 do
+    local id = parents[(start + n - 1) % #parents + 1]
+    local state = end_of(id, child, ended_one)
+    local waits, badly = meaning(state, anyway)
+    if waits then return id, nil, n + 1 end
+    if badly then return nil, { id, state }, n + 1 end
+  end
+  return nil, nil, #parents
 end
 
 function broken_text(broken) return 'job ' .. broken[1] .. ', which it depends on, is ' .. broken[2] end
@@ -84,38 +108,39 @@ local function go_on(id, f)
   if due > now then return schedule(id, f, due) end
   -- Its place is that of its creation (or restart): it has waited all the time.
   enter_line(id, f, math.max(due, order))
-  changed(id, 'pending', 0, f.user, f.type)
+  changed(id, 'pending', 0, f.user, f.type, f.status_seq)
 end
 
 -- A deferred job, one of whose parents (`ended_one`) has ended. Jobs of stock producers whose parent failed go on waiting,
--- as RQ lets them: true of these.
+-- as RQ lets them. The number of parents looked at.
 function decide(id, ended_one)
   local f = job(id, 'allow_dependency_failures', 'x_due', 'x_digest', 'x_order', 'origin', 'dependency_ids')
-  if not f or f.status ~= 'deferred' then return false end
+  if not f or f.status ~= 'deferred' then return 0 end
   local parents, is_ours = parents_of(id, f.dependency_ids), f.x_digest
   -- RQ's own word for it: a failure, and not that somebody cancelled it.
   local anyway = f.allow_dependency_failures == '1' and (is_ours and true or 'failed')
-  local waiting, broken = look_at_parents(parents, anyway, id, ended_one)
-  if broken and not is_ours then return true end
+  local waiting, broken, looked_at = look_on(parents, anyway, id, ended_one)
+  if broken and not is_ours then
+    call('SADD', kept_key(ended_one), id)
+    return looked_at
+  end
   if not f.created then f = adopt(id, f.origin or 'default') end
   if broken then
     call_off(id, f, broken_text(broken))
-  elseif #waiting == 0 then
-    go_on(id, f)
+  elseif waiting then
+    call('SADD', dependents_key(waiting), id)
   else
-    for _, parent in ipairs(waiting) do call('SADD', dependents_key(parent), id) end
+    go_on(id, f)
   end
-  return false
+  return looked_at
 end
 
 -- Nonsense in one record must not hold up the others.
-local function decide_all(children, parent)
-  local kept = {}
-  for _, child in ipairs(children) do
-    local ok, is_kept = pcall(decide, child, parent)
-    if not ok then call('SADD', X .. 'damaged', child) elseif is_kept then kept[#kept + 1] = child end
-  end
-  many('SADD', kept_key(parent), kept)
+local function decide_safely(id, ended_one)
+  local ok, looked_at = pcall(decide, id, ended_one)
+  if ok then return looked_at end
+  call('SADD', X .. 'damaged', id)
+  return 0
 end
 
 -- As long as not all have been looked at, the end of their parent must be known.
@@ -139,14 +164,18 @@ local function call_off_release(parent)
   return 0
 end
 
--- Looks at `most` dependents at most; the number looked at.
+-- Looks at some `most` records, those of dependents and of all that these wait for; the number looked at.
 function release(parent, most)
   local f = job(parent, 'x_repeated')
   if f and not ENDED[f.state] and not f.x_repeated then return call_off_release(parent) end
-  local children = call('SPOP', dependents_key(parent), most)
-  decide_all(children, parent)
+  local looked_at = 0
+  while looked_at < most do
+    local child = call('SPOP', dependents_key(parent))
+    if not child then break end
+    looked_at = looked_at + 1 + decide_safely(child, parent)
+  end
   if call('EXISTS', dependents_key(parent)) == 1 then release_later(parent) else end_release(parent, f) end
-  return #children
+  return looked_at
 end
 
 local function have_dependents(ids)
@@ -159,7 +188,7 @@ local function have_dependents(ids)
   return found > 0
 end
 
--- For all jobs that have ended in this call, and those that end because of them. `most`: dependents to look at.
+-- For all jobs that have ended in this call, and those that end because of them. `most`: records to look at.
 function release_dependents(most)
   if #ended == 0 or not have_dependents(ended) then return end
   local n = 1

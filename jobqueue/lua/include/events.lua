@@ -20,11 +20,12 @@ local function tag(user, job_type)
   return types[job_type]
 end
 
--- A job whose state changed in this call. A stock job may be met and changed in one: watchers take only one row of a seq.
-local function changed(id, state, progress, user, job_type)
+-- A job whose state changed in this call, or what it waits for: then `status_seq` is that of its last change of state.
+-- A stock job may be met and changed in one: watchers take only one row of a seq.
+local function changed(id, state, progress, user, job_type, status_seq)
   local row = row_of[id] or #changes + 1
   row_of[id] = row
-  changes[row] = '["' .. id .. '","' .. state .. '",' .. seq() .. ',' .. progress .. ',""' .. tag(user, job_type)
+  changes[row] = '["' .. id .. '","' .. state .. '",' .. (status_seq or seq()) .. ',' .. progress .. ',""' .. tag(user, job_type)
 end
 
 -- A job that is only further on than before.

@@ -66,9 +66,11 @@ local function job(id, ...)
   return f
 end
 
--- The new x_mark of a job whose status changes in this call.
+-- The new x_mark of a job whose status changes in this call. `f`: its record until now, when its state may stay the same
+-- although RQ's word is another.
 local marks = {}
-local function mark(status)
+local function mark(status, f)
+  if f and f.status_seq and f.state == STATE[status] then return status .. ' ' .. seq() .. ' ' .. f.status_seq end
   if not marks[status] then marks[status] = status .. ' ' .. seq() .. ' ' .. seq() end
   return marks[status]
 end
