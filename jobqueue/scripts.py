@@ -1,5 +1,9 @@
 """Our Lua scripts as named calls: reads `lua/`, resolves includes, learns each script's arguments from its head.
 
+An include comes once, after those that its head `Needs:`. Of one that has an `Exports:` line only those names are seen,
+as Lua allows 200 a script; such a one may also be included `when needed`: its names are there after a call of
+`load_<name>`, because a script's call pays for every function that it defines.
+
 A script's head names its arguments (`local worker = ARGV[2]`); callers give them by keyword, and a batch follows as
 items of the size that the head's `Items:` line tells. Scripts are called by hash, so several versions of this library
 can work on one Redis.
@@ -9,17 +13,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Final
 
 from jobqueue.wire import Argument
 
 _ARGUMENT: Final = re.compile(r"^local (\w+) = (?:tonumber\()?ARGV\[(\d+)\]\)?(?: == '1')?$", re.M)
-_INCLUDE: Final = re.compile(r"^-- include: (\w+)$", re.M)
-_WHEN_NEEDED: Final = re.compile(r"^-- include when needed: (\w+)$", re.M)
+_INCLUDE: Final = re.compile(r"^-- include( when needed)?: (\w+)$", re.M)
+_NEEDS: Final = re.compile(r"^-- .*\bNeeds: ((?:\w+, )*\w+)", re.M)
 _EXPORTS: Final = re.compile(r"^-- Exports: ([a-z_A-Z ]+)$", re.M)
 _ITEMS: Final = re.compile(r"^-- Items: ([a-z_ ]+?)(?: \(.*)?$", re.M)
 
@@ -54,11 +59,7 @@ def load(name: str) -> Script:
         raise TypeError(f"{name}.lua: the head must name ARGV[1] (prefix), ARGV[2], ... in order")
     items = _ITEMS.search(source)
     shebang, _, body = source.partition("\n")
-    body = _INCLUDE.sub(lambda match: _scoped((folder / "include" / f"{match[1]}.lua").read_text("utf-8")), body)
-    body = _WHEN_NEEDED.sub(
-        lambda match: _callable(match[1], (folder / "include" / f"{match[1]}.lua").read_text("utf-8")), body
-    )
-    text = f"{shebang}\nlocal ITEMS = {len(places) + 1}\n{body}"
+    text = f"{shebang}\nlocal ITEMS = {len(places) + 1}\n{_INCLUDE.sub(_Includes(folder / 'include'), body)}"
     return Script(
         name=name,
         text=text,
@@ -68,20 +69,42 @@ def load(name: str) -> Script:
     )
 
 
-def _scoped(include: str) -> str:
-    """Lua allows 200 names a script: an include with an `Exports:` line keeps all its others to itself."""
-    exports = _EXPORTS.search(include)
-    if exports is None:
-        return include
-    return f"local {', '.join(exports[1].split())}\ndo\n{include}end\n"
+class _Includes:
+    """Replaces the include lines of one script, in their order. `present`: names of those that are there."""
 
+    def __init__(self, folder: Traversable, present: Iterable[str] = ()) -> None:
+        self._folder = folder
+        self._present = set(present)
 
-def _callable(name: str, include: str) -> str:
-    """Its exports are there after a call of `load_<name>`: a script's call pays for every function that it defines."""
-    exports = _EXPORTS.search(include)
-    if exports is None:
-        raise TypeError(f"include {name} exports nothing")
-    return f"local {', '.join(exports[1].split())}\nlocal function load_{name}()\n{include}end\n"
+    def __call__(self, line: re.Match[str]) -> str:
+        return self._when_needed(line[2]) if line[1] else "".join(self._texts(line[2]))
+
+    def _texts(self, name: str) -> Iterator[str]:
+        """Those that it needs first."""
+        if name in self._present:
+            return
+        self._present.add(name)
+        text, needs, exports = self._read(name)
+        for need in needs:
+            yield from self._texts(need)
+        yield f"local {', '.join(exports)}\ndo\n{text}end\n" if exports else text
+
+    def _when_needed(self, name: str) -> str:
+        """What only this one needs stays inside: few functions are cheaper to make than many."""
+        text, needs, exports = self._read(name)
+        if name in self._present or not exports:
+            raise TypeError(f"include {name} exports nothing or is there already")
+        inside = _Includes(self._folder, self._present)
+        before = "".join(text for need in needs for text in inside._texts(need))
+        self._present.add(name)
+        head = f"local {', '.join(exports)}\nlocal function load_{name}()\nif {exports[0]} then return end\n"
+        return f"{head}{before}{text}end\n"
+
+    def _read(self, name: str) -> tuple[str, list[str], list[str]]:
+        """Its text, what it needs, and what it exports."""
+        text = (self._folder / f"{name}.lua").read_text("utf-8")
+        needs, exports = _NEEDS.search(text), _EXPORTS.search(text)
+        return text, needs[1].split(", ") if needs else [], exports[1].split() if exports else []
 
 
 def names() -> Iterable[str]:

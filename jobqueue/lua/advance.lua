@@ -12,25 +12,9 @@ local want = tonumber(ARGV[6])
 local execution_prefix = ARGV[7]
 local lease = tonumber(ARGV[8])
 local eager = ARGV[9] == '1'
--- include: base
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
--- include: overtake
--- include: adopt
--- include: dependents
--- include: slots
--- include: call_off
--- include: attempts
--- include: requeue
--- include: outcome
--- include: wake
--- include: times
 -- include: finish_jobs
--- include: execution_records
 -- include: claim_jobs
+-- include: wake
 
 local seen, refusal = check_claim(worker, lane, number)
 if refusal then return refusal end

@@ -8,21 +8,9 @@ local prefix = ARGV[1]
 local term = ARGV[2]
 local hold = tonumber(ARGV[3])
 local ended_before = tonumber(ARGV[4])
--- include: base
 -- include: leader
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
--- include: overtake
--- include: adopt
--- include: dependents
--- include: slots
 -- include: call_off
 -- include: follow
--- include: unique
--- include: outcome
 -- include: places
 
 local oldest = ended_before > 0 and iso(ended_before)

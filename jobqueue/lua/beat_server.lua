@@ -8,7 +8,6 @@ local host = ARGV[3]
 local pid = ARGV[4]
 local rss_mb = ARGV[5]
 local age = tonumber(ARGV[6])
--- include: base
 -- include: alive
 
 note_age(age)

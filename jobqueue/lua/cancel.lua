@@ -4,16 +4,6 @@
 local prefix = ARGV[1]
 local id = ARGV[2]
 local retention = tonumber(ARGV[3])
--- include: base
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
--- include: overtake
--- include: adopt
--- include: dependents
--- include: slots
 -- include: call_off
 
 local f = job(id, 'worker_name', 'x_progress', 'origin')

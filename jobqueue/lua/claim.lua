@@ -11,18 +11,6 @@ local want = tonumber(ARGV[6])
 local execution_prefix = ARGV[7]
 local lease = tonumber(ARGV[8])
 local eager = ARGV[9] == '1'
--- include: base
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
--- include: overtake
--- include: adopt
--- include: dependents
--- include: slots
--- include: call_off
--- include: execution_records
 -- include: claim_jobs
 
 local seen, refusal = check_claim(worker, lane, number)

@@ -10,9 +10,7 @@ local kind = ARGV[5]
 local name = ARGV[6]
 local cursor = ARGV[7]
 local batch = tonumber(ARGV[8])
--- include: base
 -- include: leader
--- include: events
 -- include: record
 
 local STATUS = {

@@ -2,7 +2,6 @@
 -- Limits and pauses in force, from one look.
 -- Result: { total, per_user, limits, types, paused, suspended }; the three in the middle are hashes. Emits: nothing.
 local prefix = ARGV[1]
--- include: base
 -- include: limits
 
 return { TOTAL, PER_USER, call('HGETALL', LIMITS), call('HGETALL', X .. 'types'), call('HGETALL', PAUSED),

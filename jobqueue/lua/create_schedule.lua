@@ -11,7 +11,6 @@ local rule = ARGV[5]
 local template = ARGV[6]
 local digest = ARGV[7]
 local tick = ARGV[8]
--- include: base
 -- include: schedules
 
 local key = schedule_key(id)

@@ -6,7 +6,6 @@
 local prefix = ARGV[1]
 local term = ARGV[2]
 local hold = tonumber(ARGV[3])
--- include: base
 -- include: leader
 
 if is_superseded() then return refuse('CLEANUP_SUPERSEDED', 'another server cleans up') end

@@ -9,7 +9,6 @@ local interval = tonumber(ARGV[2])
 local offset = ARGV[3]
 local batch = tonumber(ARGV[4])
 local sample = tonumber(ARGV[5])
--- include: base
 -- include: throttle
 -- include: schedules
 

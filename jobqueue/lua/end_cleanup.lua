@@ -7,7 +7,6 @@ local term = ARGV[2]
 local hold = tonumber(ARGV[3])
 local cold_start = ARGV[4]
 local report = ARGV[5]
--- include: base
 -- include: leader
 
 if is_superseded() then return refuse('CLEANUP_SUPERSEDED', 'another server cleans up') end

@@ -22,45 +22,19 @@ local once = ARGV[8]
 local schedule_id = ARGV[9]
 local tick = tonumber(ARGV[10])
 local following = ARGV[11]
--- include: base
 -- include: events
 -- include: limits
 -- include when needed: types
--- include: record
+-- include: states
 -- include: admission
--- include: overtake
--- include: adopt
--- include when needed: dependents
--- include when needed: unique
+-- include: order
+-- include when needed: overtake
 
-if SPECIAL then load_types() end
 local SIZE = 9
-local ONCE_SECONDS = 86400
-local once_key = X .. 'once:' .. once
 local answers = {}
 local fresh = {}
 local first_of = {}
-local first_with = {}
-
-local function given_before()
-  local digest, state, id = string.match(call('GET', once_key) or '', '^(%S+) (%S+) (%S+)$')
-  return digest and { digest == ARGV[ITEMS + 7] and 'exists' or 'once_conflict', state, id }
-end
-
-local function remember_once()
-  if once == '' or answers[1][1] ~= 'created' and answers[1][1] ~= 'exists' then return end
-  call('SET', once_key, ARGV[ITEMS + 7] .. ' ' .. answers[1][2] .. ' ' .. answers[1][3], 'EX', ONCE_SECONDS)
-end
-
-local function known(id)
-  if call('EXISTS', job_key(id)) == 0 then return nil end
-  local f = job(id, 'x_digest', 'x_due', 'x_answer')
-  -- As it was answered at first, whatever has become of the job.
-  if f then return f.x_digest or '', f.x_answer or (f.x_due and 'scheduled' or 'pending') end
-  -- Something else than a record has this name: no job can have it.
-  if call('TYPE', job_key(id)).ok ~= 'hash' then return '', 'pending' end
-  return nil
-end
+local created_at = iso(now)
 
 -- What the first of two in one batch is answered, the second is too, once it is known.
 local function note_twin(first, outcome)
@@ -69,84 +43,61 @@ local function note_twin(first, outcome)
   first.twins[#first.twins + 1] = answer
   return answer
 end
+-- include when needed: options
+-- include when needed: once
 
--- The first parent that there is not, or that is somebody else's.
-local function unknown_parent(user, parents)
-  for _, parent in ipairs(parents) do
-    local first = first_of[parent]
-    local f = not first and job(parent, 'rate_limit_key')
-    local owner = first and ARGV[first.at + 1] or f and (f.user or user_of(f.rate_limit_key))
-    if owner ~= user then return parent end
-  end
+if SPECIAL then load_types() end
+local may_be_repeated = once ~= '' or schedule_id ~= ''
+
+local function known(id)
+  if call('EXISTS', job_key(id)) == 0 then return nil end
+  local f = read_fields(id, 'status', 'x_digest', 'x_due', 'x_answer')
+  -- As it was answered at first, whatever has become of the job.
+  if f[1] then return f[2] or '', f[4] or (f[3] and 'scheduled' or 'pending') end
+  -- Something else than a record has this name: no job can have it.
+  if call('TYPE', job_key(id)).ok ~= 'hash' then return '', 'pending' end
+  return nil
 end
 
-local NOTHING_RARE = {}
-
 -- The answer to an item that makes no job of its own; nil: it makes one.
-local function answer_without_job(id, digest, user, rare)
+local function answer_without_job(entry, user)
+  local id, digest = entry.answer[3], entry.digest
   local first = first_of[id]
   if first then return note_twin(first, first.digest == digest and 'exists' or 'conflict') end
   local other, state = known(id)
   if other then return { other == digest and 'exists' or 'conflict', state, id } end
-  if rare == NOTHING_RARE then return nil end
-  if rare.unique then
-    if first_with[rare.unique] then return note_twin(first_with[rare.unique], 'exists') end
-    local holder, its_state = holder_of(rare.unique, id)
-    if holder then return { 'exists', its_state, holder } end
-  end
-  local parent = rare.parents and unknown_parent(user, rare.parents)
-  return parent and { 'no_dependency', '', parent }
+  return entry.rare and answer_by_options(entry, user)
 end
 
 local function read_rare(text)
-  if text == '' then return NOTHING_RARE end
-  if not look_at_parents then
-    load_dependents()
-    load_unique()
-    -- The type of a key that is written later, before the first write.
-    call('ZCARD', P .. ':deferred:' .. queue)
-  end
+  if text == '' then return nil end
+  load_options()
   return cjson.decode(text)
 end
 
 local function look_at(i)
-  local id, digest = ARGV[i], ARGV[i + 7]
-  local rare = read_rare(ARGV[i + 8])
-  local answer = answer_without_job(id, digest, ARGV[i + 1], rare)
+  local id = ARGV[i]
+  local entry = { at = i, digest = ARGV[i + 7], answer = { 'created', '', id }, rare = read_rare(ARGV[i + 8]) }
+  local answer = answer_without_job(entry, ARGV[i + 1])
   if not answer then
-    answer = { 'created', '', id }
-    local entry = { at = i, digest = digest, answer = answer, rare = rare }
     first_of[id] = entry
-    if rare.unique then first_with[rare.unique] = entry end
     fresh[#fresh + 1] = entry
   end
-  answers[#answers + 1] = answer
+  answers[#answers + 1] = answer or entry.answer
 end
 
-local function is_superseded()
-  return schedule_id ~= '' and tonumber(call('ZSCORE', X .. 'ticks', schedule_id) or 0) ~= tick
-end
-
--- The tick of a schedule is over, whether its job is new or has existed before; a refusal leaves it to the caller.
-local function advance_schedule()
-  local outcome = answers[1][1]
-  if schedule_id == '' or outcome ~= 'created' and outcome ~= 'exists' then return end
-  if following == '' then call('ZREM', X .. 'ticks', schedule_id) else call('ZADD', X .. 'ticks', following, schedule_id) end
-  local key = X .. 'schedule:' .. schedule_id
-  call('HSET', key, 'last_tick', int(tick), 'last_fired_at', int(now), 'last_job_id', answers[1][3])
-  if outcome == 'created' then call('HINCRBY', key, 'runs', 1) end
-  call('HDEL', key, 'error')
-end
-
-if is_superseded() then return { { 'superseded', '', '' } } end
-local earlier = once ~= '' and given_before()
-if earlier then return { earlier } end
-for i = ITEMS, #ARGV, SIZE do look_at(i) end
-if #fresh == 0 then
-  remember_once()
-  advance_schedule()
+local function answer_all()
+  if may_be_repeated then remember(unpack(answers[1])) end
   return answers
 end
+
+if may_be_repeated then
+  load_once()
+  local earlier = earlier_answer()
+  if earlier then return { earlier } end
+end
+for i = ITEMS, #ARGV, SIZE do look_at(i) end
+if #fresh == 0 then return answer_all() end
 
 -- The types of the keys that all jobs share, before the first write.
 call('LLEN', queue_key(queue))
@@ -166,7 +117,6 @@ for _, entry in ipairs(fresh) do
   if limiters[limiter].priority ~= priority then limiters[limiter].mixed = true end
 end
 
-local created_at = iso(now)
 local options = table.concat({ result_ttl, failure_ttl, max_attempts, max_lost_attempts, timeout }, '\31')
 local first = unique_times(#fresh)
 
@@ -198,62 +148,14 @@ local function forget_expired()
   end
 end
 
--- Options that few jobs have, as fields of the record. `start`: microseconds, before which it cannot start.
-local function rare_fields(id, rare, start)
-  local fields = {}
-  local function set(name, value)
-    fields[#fields + 1] = name
-    fields[#fields + 1] = value
-  end
-  if rare.backoff then
-    set('x_backoff', rare.backoff)
-    set('retries_left', max_attempts - 1)
-    set('retry_intervals', rare.intervals)
-  end
-  if rare.keep then set('x_keep', rare.keep) end
-  if rare.unique then
-    set('x_unique', rare.unique)
-    call('HSET', UNIQUE, rare.unique, id)
-  end
-  if rare.expires then
-    set('x_expires', rare.expires)
-    call('ZADD', DEADLINES, int(start + rare.expires * 1000000), id)
-  end
-  if rare.parents then
-    set('dependency_ids', cjson.encode(rare.parents))
-    set('dependency_id', rare.parents[1])
-    set('allow_dependency_failures', rare.anyway and '1' or '0')
-    many('SADD', parents_key(id), rare.parents)
-    for _, parent in ipairs(rare.parents) do note_dependent(parent, id) end
-  end
-  if rare.schedule then set('x_schedule', rare.schedule) end
-  if #fields > 0 then call('HSET', job_key(id), unpack(fields)) end
-end
-
--- The first status of a job that depends on others; nil when nothing keeps it.
-local function status_by_parents(id, rare)
-  local waiting, broken = look_at_parents(rare.parents, rare.anyway, id)
-  if broken then return 'canceled', broken_text(broken) end
-  if #waiting == 0 then return nil end
-  defer(id, queue, waiting)
-  return 'deferred'
-end
-
-local function end_at_once(id, rare, reason)
-  call('HSET', job_key(id), 'ended_at', created_at, 'x_reason', reason)
-  call('EXPIRE', job_key(id), rare.keep)
-  call('ZADD', P .. ':canceled:' .. queue, clock[1], id)
-  call('ZREM', DEADLINES, id)
-end
-
 local function store(entry, created)
   local i, rare = entry.at, entry.rare
   local id, user, job_type, priority, due = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 5], tonumber(ARGV[i + 6])
-  if rare.delay then due = now + rare.delay * 1000000 end
+  if rare and rare.delay then due = now + rare.delay * 1000000 end
   local limiter = 'user:' .. user
   local later = due > now
   local status, reason
-  if rare.parents then status, reason = status_by_parents(id, rare) end
+  if rare then status, reason = status_by_parents(id, rare) end
   if not status then
     status = later and 'scheduled' or admit_or_wait(id, limiter, job_type, wait_score(priority, created))
   end
@@ -264,8 +166,7 @@ local function store(entry, created)
     'origin', queue, 'timeout', timeout, 'created_at', created_at, 'result_ttl', result_ttl, 'failure_ttl', failure_ttl,
     'rate_limit_key', limiter, 'rate_limit_concurrency', PER_USER, 'description', ARGV[i + 4], 'x_v', '1',
     'x_digest', ARGV[i + 7], unpack(status == 'queued' and { 'enqueued_at', created_at } or later and { 'x_due', int(due) } or {}))
-  if rare ~= NOTHING_RARE then rare_fields(id, rare, math.max(now, due)) end
-  if rare.parents then call('HSET', job_key(id), 'x_answer', state) end
+  if rare then store_options(id, rare, math.max(now, due), state) end
   append(users, user, created, id)
   append(by_state, state, created, id)
   if status == 'scheduled' then call('ZADD', P .. ':scheduled:' .. queue, due / 1000000, id) end
@@ -275,23 +176,33 @@ local function store(entry, created)
   changed(id, state, 0, user, job_type)
 end
 
+-- Whether those who came into the line change anything for the admitted: a place is free, or they go before.
+local function concerns_admitted(limiter, best)
+  if SPECIAL or call('ZCARD', allowed_key(limiter)) < limit_of(limiter) then return true end
+  local worst = call('ZREVRANGE', allowed_key(limiter), 0, 0, 'WITHSCORES')
+  return worst[2] and best < tonumber(worst[2])
+end
+
+local function let_in(limiter, room)
+  if #room.allowed == 0 and not room.best then return end
+  note_limiter(limiter)
+  many('ZADD', allowed_key(limiter), room.allowed)
+  many('ZADD', waiting_key(limiter), room.waiting)
+  if room.best and concerns_admitted(limiter, room.best) then note_entered(limiter, room.best) end
+end
+
 forget_expired()
 for n, entry in ipairs(fresh) do store(entry, first + n - 1) end
 
 call('SADD', P .. ':queues', queue_key(queue))
 for user, entries in pairs(users) do many('ZADD', X .. 'user:' .. user, entries) end
 for state, entries in pairs(by_state) do many('ZADD', state_key(state), entries) end
-for limiter, room in pairs(limiters) do
-  if #room.allowed > 0 or room.best then
-    note_limiter(limiter)
-    many('ZADD', allowed_key(limiter), room.allowed)
-    many('ZADD', waiting_key(limiter), room.waiting)
-    if room.best then note_entered(limiter, room.best) end
-  end
+for limiter, room in pairs(limiters) do let_in(limiter, room) end
+if next(entered) then
+  load_overtake()
+  admit_entered()
 end
-admit_entered()
+flush_pushed()
 mark_queued()
-remember_once()
-advance_schedule()
 publish()
-return answers
+return answer_all()

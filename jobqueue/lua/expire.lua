@@ -3,16 +3,6 @@
 -- Result: 1 there is more, else 0. Emits: cancelled, and what follows for their dependents.
 local prefix = ARGV[1]
 local batch = tonumber(ARGV[2])
--- include: base
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
--- include: overtake
--- include: adopt
--- include: dependents
--- include: slots
 -- include: call_off
 
 local function call_off_late(id)

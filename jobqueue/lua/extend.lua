@@ -11,7 +11,6 @@ local lease = tonumber(ARGV[3])
 local state = ARGV[4]
 local rss_mb = ARGV[5]
 local age = tonumber(ARGV[6])
--- include: base
 -- include: alive
 -- include: execution_records
 

@@ -4,23 +4,8 @@
 -- Result: one verdict an item: ok, cancelled or stale. Emits: completed, failed, pending, cancelled.
 local prefix = ARGV[1]
 local worker = ARGV[2]
--- include: base
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
--- include: overtake
--- include: adopt
--- include: dependents
--- include: slots
--- include: call_off
--- include: attempts
--- include: requeue
--- include: outcome
--- include: wake
--- include: times
 -- include: finish_jobs
+-- include: wake
 
 local before = running_now()
 local verdicts = finish_jobs(worker, ITEMS)

@@ -7,7 +7,6 @@ local prefix = ARGV[1]
 local user = ARGV[2]
 local before = ARGV[3]
 local most = tonumber(ARGV[4])
--- include: base
 -- include: schedules
 
 local upper = before == '0' and '+inf' or '(' .. before

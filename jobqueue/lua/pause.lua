@@ -4,7 +4,6 @@
 local prefix = ARGV[1]
 local kind = ARGV[2]
 local name = ARGV[3]
--- include: base
 -- include: control
 
 -- RQ's own switch: stock workers obey it too.

@@ -3,7 +3,6 @@
 -- Result: 1, or 0 when it was paused before. Errors: SCHEDULE_NOT_FOUND. Emits: nothing.
 local prefix = ARGV[1]
 local id = ARGV[2]
--- include: base
 -- include: schedules
 
 if not is_schedule(id) then return no_schedule(id) end

@@ -3,7 +3,6 @@
 -- Items: schedule_id tick following error (tick '' = it had none, following '' = there is none, error '' = say nothing)
 -- Result: 1 moved, 0 left alone an item. Emits: nothing.
 local prefix = ARGV[1]
--- include: base
 -- include: schedules
 
 local function plan(id, tick, following, reason)

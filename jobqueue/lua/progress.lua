@@ -3,9 +3,13 @@
 -- Items: job_id execution_id fraction step done total ('' = unchanged)
 -- Result: 1 or 0 (lost) an item. Emits: progress (state running, status_seq unchanged).
 local prefix = ARGV[1]
--- include: base
--- include: events
 -- include: record
+
+-- A job that is only further on than before.
+local function progressed(id, status_seq, progress, step, user, job_type)
+  changes[#changes + 1] = '["' .. id .. '","running",' .. status_seq .. ',' .. progress .. ',' .. cjson.encode(step)
+    .. tag(user, job_type)
+end
 
 local function given(new, old, default)
   if new ~= '' then return new end

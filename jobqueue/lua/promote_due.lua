@@ -4,13 +4,7 @@
 local prefix = ARGV[1]
 local interval = tonumber(ARGV[2])
 local batch = tonumber(ARGV[3])
--- include: base
 -- include: throttle
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
 -- include: overtake
 -- include: adopt
 

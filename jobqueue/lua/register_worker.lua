@@ -11,7 +11,6 @@ local concurrency = ARGV[6]
 local version = ARGV[7]
 local python_version = ARGV[8]
 local age = tonumber(ARGV[9])
--- include: base
 -- include: alive
 
 note_age(age)

@@ -5,16 +5,6 @@
 local prefix = ARGV[1]
 local id = ARGV[2]
 local batch = tonumber(ARGV[3])
--- include: base
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
--- include: overtake
--- include: adopt
--- include: dependents
--- include: slots
 -- include: call_off
 -- include: outcome
 

@@ -3,7 +3,6 @@
 -- Result: 1. Errors: SCHEDULE_NOT_FOUND. Emits: nothing.
 local prefix = ARGV[1]
 local id = ARGV[2]
--- include: base
 -- include: schedules
 
 -- Also one that is damaged can be removed.

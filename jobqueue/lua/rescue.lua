@@ -9,24 +9,9 @@ local interval = tonumber(ARGV[2])
 local lease = tonumber(ARGV[3])
 local batch = tonumber(ARGV[4])
 local tick = tonumber(ARGV[5])
--- include: base
 -- include: throttle
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
--- include: overtake
--- include: adopt
--- include: dependents
--- include: slots
--- include: call_off
--- include: attempts
--- include: requeue
--- include: outcome
--- include: wake
--- include: times
 -- include: finish_jobs
+-- include: wake
 
 local function holds_back()
   local last = tonumber(call('HGET', META, 'rescue_tick') or now)

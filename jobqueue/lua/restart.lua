@@ -8,15 +8,9 @@ local prefix = ARGV[1]
 local id = ARGV[2]
 local has_data = ARGV[3]
 local data = ARGV[4]
--- include: base
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
 -- include: overtake
 -- include: adopt
--- include: dependents
+-- include: parents
 -- include: attempts
 -- include: unique
 

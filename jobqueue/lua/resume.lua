@@ -4,7 +4,6 @@
 local prefix = ARGV[1]
 local kind = ARGV[2]
 local name = ARGV[3]
--- include: base
 -- include: control
 
 local was_paused
@@ -14,11 +13,6 @@ else
   was_paused = call('HDEL', X .. 'paused', kind .. ':' .. name)
   note_special()
 end
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
 -- include: let_in
 let_in(kind == 'user' and { name } or {}, kind == 'type' and { name } or {})
 return was_paused

@@ -4,7 +4,6 @@
 local prefix = ARGV[1]
 local id = ARGV[2]
 local tick = ARGV[3]
--- include: base
 -- include: schedules
 
 if not is_schedule(id) then return no_schedule(id) end

@@ -4,7 +4,6 @@
 -- Result: { total, per_user } in force. Emits: nothing; the sweep fills new places of many users, a page a tick.
 local prefix = ARGV[1]
 local source = ARGV[2]
--- include: base
 -- include: control
 
 local users, types = {}, {}
@@ -27,11 +26,6 @@ for i = ITEMS, #ARGV, 3 do
   end
 end
 note_special()
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
 -- include: let_in
 let_in(users, types)
 return { TOTAL, PER_USER }

@@ -4,12 +4,6 @@
 -- Result: 1 there is more, else 0. Emits: nothing.
 local prefix = ARGV[1]
 local batch = tonumber(ARGV[2])
--- include: base
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
 -- include: overtake
 
 local UNSORTED = X .. 'unsorted'

@@ -4,7 +4,6 @@
 -- a worker: { name, host, pid, queues, concurrency, running, rss_mb, beat in microseconds or '' for a stock
 -- worker, drain = 1 when it ends as soon as its jobs have }.
 local prefix = ARGV[1]
--- include: base
 -- include: limits
 
 local function workers()

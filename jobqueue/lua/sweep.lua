@@ -8,19 +8,10 @@ local prefix = ARGV[1]
 local interval = tonumber(ARGV[2])
 local cursor = ARGV[3]
 local batch = tonumber(ARGV[4])
--- include: base
 -- include: throttle
--- include: events
--- include: limits
--- include: types
--- include: record
--- include: admission
--- include: overtake
--- include: adopt
--- include: dependents
--- include: slots
 -- include: call_off
 -- include: follow
+-- include: running
 
 local adopted = 0
 

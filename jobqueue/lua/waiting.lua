@@ -4,13 +4,9 @@
 -- Result: for each { reason, detail, ahead_own, position, eta } or {} (it does not wait); -1 = not known; eta in microseconds.
 -- Emits: nothing.
 local prefix = ARGV[1]
--- include: base
--- include: events
--- include: limits
--- include: types
--- include: record
+-- include: running
 -- include: admission
--- include: dependents
+-- include: parents
 
 local BEAT = 15000000
 local MOST_RUNNING, MOST_NAMED, MOST_PARKED = 1000, 10, 50

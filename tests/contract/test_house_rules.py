@@ -110,7 +110,7 @@ def test_every_script_says_what_it_does(name: str) -> None:
     assert "-- " in head
     assert "Result:" in head or "Errors:" in head
     # Below the head only a batch's items are read by position.
-    positions = re.findall(r"(?:ARGV|KEYS)\[(\d+)\]", source.partition("-- include: base")[2])
+    positions = re.findall(r"(?:ARGV|KEYS)\[(\d+)\]", source.partition("-- include")[2])
     assert not positions
 
 

@@ -1,13 +1,5 @@
 -- A job that a stock producer enqueued joins our index: an owner, a place in time, our own last word on its status.
--- Needs: base, events, record.
--- A time that no other job has, so that it can order and page.
-local function unique_times(count)
-  local last = tonumber(call('HGET', META, 'clock') or 0)
-  local first = math.max(now, last + 1)
-  call('HSET', META, 'clock', int(first + count - 1))
-  return first
-end
-
+-- Needs: record, order.
 local function whole(text, default)
   return text and string.match(text, '^%-?%d+$') or default
 end

@@ -4,6 +4,7 @@ local X = P .. ':x:'
 local META = X .. 'meta'
 local LEASES = X .. 'leases'
 local STOPPING = X .. 'stopping'
+local DEADLINES = X .. 'deadlines'
 
 local STATES = { 'pending', 'scheduled', 'running', 'completed', 'failed', 'cancelled' }
 

@@ -1,5 +1,5 @@
 -- A job that has not started ends as cancelled: a user's wish, its own deadline, or a job that it depends on.
--- Needs: base, events, limits, types, record, admission, overtake, slots, dependents. `give_back` follows.
+-- Needs: slots, dependents. `give_back` follows.
 local NOT_IN_TIME = 'expired: it was not started in time'
 
 -- `f` as `job` gives it. `popped`: it has left its queue's list already.

@@ -1,6 +1,6 @@
 -- Takes up to `want` jobs from the queue lists and gives their leases to a worker.
 -- A repeated claim number gets the jobs of the first time (the reply was lost); an older one is refused.
--- Needs: base, events, limits, types, record, admission, overtake, slots, adopt, dependents, call_off, execution_records;
+-- Needs: slots, call_off, execution_records, running;
 -- `eager`: write RQ's execution records at once.
 -- Exports: claim_jobs check_claim
 local taken = { jobs = {}, ids = {}, leases = {}, wip = {}, live = {}, running = {}, tokens = {} }

@@ -1,4 +1,4 @@
--- One event per call with all its changes. Its number is the new seq of every job that the call changes.
+-- One event per call with all its changes. Needs: base. Its number is the new seq of every job that the call changes.
 local drawn
 local changes = {}
 local row_of = {}
@@ -26,12 +26,6 @@ local function changed(id, state, progress, user, job_type, status_seq)
   local row = row_of[id] or #changes + 1
   row_of[id] = row
   changes[row] = '["' .. id .. '","' .. state .. '",' .. (status_seq or seq()) .. ',' .. progress .. ',""' .. tag(user, job_type)
-end
-
--- A job that is only further on than before.
-local function progressed(id, status_seq, progress, step, user, job_type)
-  changes[#changes + 1] = '["' .. id .. '","running",' .. status_seq .. ',' .. progress .. ',' .. cjson.encode(step)
-    .. tag(user, job_type)
 end
 
 local function publish()

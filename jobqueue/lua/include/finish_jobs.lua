@@ -1,6 +1,6 @@
 -- Records what became of executions and frees their slots. Items: kind job_id execution_id value error permanent.
 -- An execution that lost its lease changes nothing: `stale`, or its old verdict when it had finished before.
--- Needs: base, events, limits, types, record, admission, slots, attempts, requeue, outcome, adopt, dependents, call_off, times.
+-- Needs: slots, attempts, requeue, outcome, call_off, times.
 -- Exports: finish_jobs fail purge_token purge_ownerless settle_foreign_cancel forget_records
 local OUTCOME_SIZE = 6
 local GONE_SECONDS = 60

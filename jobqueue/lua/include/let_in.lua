@@ -1,5 +1,5 @@
 -- After limits were raised or a pause is over: at most 500 of each user at once, the tick goes on.
--- Needs: base, events, limits, types, record, admission.
+-- Needs: promotion.
 local function let_in(users, types)
   for _, user in ipairs(users) do
     unpark(user)

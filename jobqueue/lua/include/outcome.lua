@@ -1,5 +1,5 @@
 -- The two ends of a run as RQ stores them: status, result stream, registry, expiry.
--- Needs: base, events, record.
+-- Needs: record.
 -- Stock producers may ask for more seconds than Redis counts: that is for ever.
 local FOREVER = 1e9
 

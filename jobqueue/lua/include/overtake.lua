@@ -1,6 +1,6 @@
 -- A user's better jobs take over the places of his admitted ones that have not started. Across users nothing changes: the
 -- places stay where they are in the queue.
--- Needs: base, events, limits, types, record, admission.
+-- Needs: promotion.
 -- Exports: admit_entered
 -- With higher limits a user's admitted jobs are too many to look at each time: then only the waiting ones are overtaken.
 local MOST_ADMITTED = 50

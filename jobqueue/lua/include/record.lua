@@ -6,38 +6,31 @@
 --           `ttl`, r RQ's Repeat (last, if any)
 --   x_run   what executions leave behind, spaces between: exec attempt fence failures losses ran restarts stopping
 --   x_mark  our last word: status seq status_seq
--- Needs: base, events.
-local NONE = '-'
-local CORE_HEAD = '^([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31'
+-- Needs: base, states.
+-- Exports: job NONE CORE_HEAD RUN REPEATS FRESH_RUN limiter_of pack_core pack_run read_core move_state
+NONE = '-'
+CORE_HEAD = '^([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31'
 local CORE_TAIL = '([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)$'
-local RUN = '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$'
-local REPEATS = string.byte('r')
-local FRESH_RUN = '- 0 0 0 0 0 0 -'
+RUN = '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$'
+REPEATS = string.byte('r')
+FRESH_RUN = '- 0 0 0 0 0 0 -'
 
-local STATE = {
-  created = 'pending', queued = 'pending', deferred = 'pending', ready_to_enqueue = 'pending', rate_limited = 'pending',
-  scheduled = 'scheduled', started = 'running', finished = 'completed', failed = 'failed', canceled = 'cancelled',
-  stopped = 'cancelled',
-}
-
-local ENDED = { completed = true, failed = true, cancelled = true }
-
-local function limiter_of(user, packed)
+function limiter_of(user, packed)
   if packed == '+' then return 'user:' .. user end
   return packed ~= '' and packed or nil
 end
 
-local function pack_core(f)
+function pack_core(f)
   local limiter = f.limiter == 'user:' .. f.user and '+' or f.limiter or ''
   return table.concat({ f.user, limiter, f.queue, f.type, f.created, f.result_ttl, f.failure_ttl, f.max_attempts,
     f.max_lost, f.timeout, f.priority == 'normal' and '' or f.priority, f.flags }, '\31')
 end
 
-local function pack_run(f)
+function pack_run(f)
   return table.concat({ f.exec or NONE, f.attempt, f.fence, f.failures, f.losses, f.ran, f.restarts, f.stopping or NONE }, ' ')
 end
 
-local function read_core(f, text)
+function read_core(f, text)
   local limiter
   f.user, limiter, f.queue, f.type, f.created, f.result_ttl, f.failure_ttl, f.max_attempts, f.max_lost, f.timeout,
     f.priority, f.flags = string.match(text, CORE_HEAD .. CORE_TAIL)
@@ -53,7 +46,7 @@ local function read_run(f, text)
 end
 
 -- Everything about a job, by name; nil when there is no record. Without x_core it is a stock job that we never met.
-local function job(id, ...)
+function job(id, ...)
   local values = read_fields(id, 'status', 'x_core', 'x_run', 'x_mark', 'x_retry', ...)
   if not values[1] then return nil end
   local f = { status = values[1], retry = values[5] }
@@ -66,16 +59,7 @@ local function job(id, ...)
   return f
 end
 
--- The new x_mark of a job whose status changes in this call. `f`: its record until now, when its state may stay the same
--- although RQ's word is another.
-local marks = {}
-local function mark(status, f)
-  if f and f.status_seq and f.state == STATE[status] then return status .. ' ' .. seq() .. ' ' .. f.status_seq end
-  if not marks[status] then marks[status] = status .. ' ' .. seq() .. ' ' .. seq() end
-  return marks[status]
-end
-
-local function move_state(id, from, to, created)
+function move_state(id, from, to, created)
   call('ZREM', state_key(from), id)
   call('ZADD', state_key(to), created, id)
 end

@@ -1,5 +1,5 @@
 -- A job that ran goes back to wait: after an error, at a worker's shutdown, or because its worker was lost.
--- Needs: base, events, limits, types, record, admission, attempts.
+-- Needs: promotion, attempts.
 -- `f`: the whole record, counters as they shall be. `delay`: microseconds of back-off; 0 = its old place in the user's line.
 -- `outcome`, `error`: of the attempt that is over.
 local function requeue(id, f, delay, outcome, error)

@@ -1,5 +1,5 @@
 -- The end of an execution gives back everything that it held, and lets the next jobs of its user in.
--- Needs: base, limits, types, admission, overtake, record.
+-- Needs: overtake.
 local function nothing() return { leases = {}, stopping = {}, wip = {}, live = {}, allowed = {}, places = {}, users = {} } end
 local freed = nothing()
 

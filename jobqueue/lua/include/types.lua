@@ -1,6 +1,6 @@
 -- Job types that have a limit of their own or are paused ("controlled" types). Their jobs wait in a line for each user and
 -- type, so that they stand before nobody who may run, and need a place of their type besides the one of their user.
--- Needs: base, limits.
+-- Needs: limits.
 -- Exports: line_key lines_key places_key waiters_key free_places close_line wait_by_type takes_place
 function line_key(user, job_type) return X .. 'line:' .. user .. ':' .. job_type end
 function lines_key(user) return X .. 'lines:' .. user end

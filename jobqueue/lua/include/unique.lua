@@ -1,5 +1,5 @@
 -- At most one live job for each unique key of a user. The entry of a job that has ended counts for nothing, so nobody has to
--- take it away at once; the cleanup does. Needs: base, events, record.
+-- take it away at once; the cleanup does. Needs: record.
 -- Exports: UNIQUE holder_of
 UNIQUE = X .. 'unique'
 
