@@ -9,9 +9,10 @@ local term = ARGV[2]
 local hold = tonumber(ARGV[3])
 local ended_before = tonumber(ARGV[4])
 -- include: leader
--- include: call_off
+-- include: adopt
 -- include: follow
 -- include: places
+-- include: release_dependents
 
 local oldest = ended_before > 0 and iso(ended_before)
 local counts = { removed = 0, repaired = 0, damaged = 0 }

@@ -5,6 +5,8 @@ local prefix = ARGV[1]
 local id = ARGV[2]
 local retention = tonumber(ARGV[3])
 -- include: call_off
+-- include: adopt
+-- include: release_dependents
 
 local f = job(id, 'worker_name', 'x_progress', 'origin')
 if not f then return refuse('NOT_FOUND', id) end

@@ -24,7 +24,6 @@ local tick = tonumber(ARGV[10])
 local following = ARGV[11]
 -- include: events
 -- include: limits
--- include when needed: types
 -- include: states
 -- include: admission
 -- include: order
@@ -46,7 +45,6 @@ end
 -- include when needed: options
 -- include when needed: once
 
-if SPECIAL then load_types() end
 local may_be_repeated = once ~= '' or schedule_id ~= ''
 
 local function known(id)

@@ -4,6 +4,7 @@
 local prefix = ARGV[1]
 local batch = tonumber(ARGV[2])
 -- include: call_off
+-- include: release_dependents
 
 local function call_off_late(id)
   local f = job(id, 'x_progress')

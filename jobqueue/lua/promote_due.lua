@@ -6,6 +6,7 @@ local interval = tonumber(ARGV[2])
 local batch = tonumber(ARGV[3])
 -- include: throttle
 -- include: overtake
+-- include: enter_line
 -- include: adopt
 
 local moved = 0

@@ -4,7 +4,8 @@
 -- Result: 1 there is more, else 0. Emits: pending, scheduled, cancelled.
 local prefix = ARGV[1]
 local batch = tonumber(ARGV[2])
--- include: call_off
+-- include: dependents
+-- include: release_dependents
 
 local left = batch
 for _, parent in ipairs(call('ZRANGE', RELEASES, 0, batch - 1)) do

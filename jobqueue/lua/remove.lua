@@ -5,7 +5,8 @@
 local prefix = ARGV[1]
 local id = ARGV[2]
 local batch = tonumber(ARGV[3])
--- include: call_off
+-- include: dependents
+-- include: release_dependents
 -- include: outcome
 
 local f = job(id, 'origin')

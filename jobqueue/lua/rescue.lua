@@ -10,7 +10,10 @@ local lease = tonumber(ARGV[3])
 local batch = tonumber(ARGV[4])
 local tick = tonumber(ARGV[5])
 -- include: throttle
--- include: finish_jobs
+-- include: failures
+-- include: unleased
+-- include: execution_records
+-- include: release_dependents
 -- include: wake
 
 local function holds_back()

@@ -9,6 +9,7 @@ local id = ARGV[2]
 local has_data = ARGV[3]
 local data = ARGV[4]
 -- include: overtake
+-- include: enter_line
 -- include: adopt
 -- include: parents
 -- include: attempts

@@ -9,7 +9,8 @@ local interval = tonumber(ARGV[2])
 local cursor = ARGV[3]
 local batch = tonumber(ARGV[4])
 -- include: throttle
--- include: call_off
+-- include: adopt
+-- include: release_dependents
 -- include: follow
 -- include: running
 
@@ -71,7 +72,9 @@ for _, limiter in ipairs(page[2]) do
   promote(limiter)
   drop_if_idle(limiter)
 end
-for _, job_type in ipairs(call('HKEYS', X .. 'types')) do promote_type(job_type) end
+if SPECIAL then
+  for _, job_type in ipairs(call('HKEYS', X .. 'types')) do promote_type(job_type) end
+end
 release_dependents(MOST_RELEASED)
 give_back()
 mark_queued()

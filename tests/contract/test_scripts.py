@@ -33,13 +33,17 @@ def lua(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def write(lua: Path, script: str, **includes: str) -> None:
-    (lua / "s.lua").write_text(HEAD + script)
-    for name, text in includes.items():
+    (lua / "s.lua").write_text(HEAD + "-- include: base\n" + script)
+    for name, text in {"base": "-- b\n", **includes}.items():
         (lua / "include" / f"{name}.lua").write_text(text)
 
 
 def text(lua: Path) -> list[str]:
-    return scripts.load("s").text.removeprefix("#!lua\nlocal ITEMS = 2\n").splitlines()[2:]
+    """Without the head, and without what follows `base` being a function of its own."""
+    lines = scripts.load("s").text.removeprefix("#!lua\nlocal ITEMS = 2\n").splitlines()[2:]
+    start = lines.index("local function run()")
+    assert lines[:start] == ["-- b"] and lines[-2:] == ["end", "return run()"]
+    return lines[start + 1 : -2]
 
 
 @pytest.mark.skipif(COMPILER is None, reason="not run: lua5.1 is not installed")
@@ -54,22 +58,21 @@ def test_every_name_in_a_script_is_defined(name: str, tmp_path: Path) -> None:
 
 
 def test_an_include_comes_once_and_after_what_it_needs(lua: Path) -> None:
-    write(lua, "-- include: side\n" + SCRIPT, base="-- b\n", side="-- Needs: base.\n", top="-- Needs: base, side.\n")
-    assert text(lua) == ["-- b", "-- Needs: base.", "", "-- Needs: base, side.", "", "return 1"]
+    write(lua, "-- include: side\n" + SCRIPT, side="-- Needs: base.\n", top="-- Needs: base, side.\n")
+    assert text(lua) == ["", "-- Needs: base.", "", "-- Needs: base, side.", "", "return 1"]
 
 
 def test_only_exports_of_an_include_are_seen(lua: Path) -> None:
     write(lua, SCRIPT, top="-- Exports: one two\none, two = 1, 2\n")
-    assert text(lua)[:3] == ["local one, two", "do", "-- Exports: one two"]
-    assert text(lua)[4:6] == ["end", ""]
+    assert text(lua)[1:] == [
+        "local one, two", "do", "-- Exports: one two", "one, two = 1, 2", "end", "", "return 1",
+    ]  # fmt: skip
 
 
 def test_what_is_included_when_needed_brings_what_only_it_needs(lua: Path) -> None:
-    script = "-- include: base\n-- include when needed: top\nreturn 1\n"
     top = "-- Needs: base, own.\n-- Exports: f\nf = g\n"
-    write(lua, script, base="-- b\n", own="-- Exports: g\ng = 1\n", top=top)
-    assert text(lua) == [
-        "-- b", "",
+    write(lua, "-- include when needed: top\nreturn 1\n", own="-- Exports: g\ng = 1\n", top=top)
+    assert text(lua)[1:] == [
         "local f", "local function load_top()", "if f then return end",
         "local g", "do", "-- Exports: g", "g = 1", "end",
         *top.splitlines(), "end", "",
@@ -77,14 +80,31 @@ def test_what_is_included_when_needed_brings_what_only_it_needs(lua: Path) -> No
     ]  # fmt: skip
 
 
+def test_what_two_may_need_is_loaded_by_both(lua: Path) -> None:
+    own, top, side = "-- Exports: g\n", "-- Needs: own.\n-- Exports: f\n", "-- include when needed: own\n"
+    script = "-- include: side\n-- include when needed: top\nreturn 1\n"
+    write(lua, script, own=own, top=top, side=side)
+    loads_own = ["local g", "local function load_own()", "if g then return end", "-- Exports: g", "end"]
+    loads_top = ["local f", "local function load_top()", "if f then return end", "load_own()", *top.splitlines(), "end"]
+    assert [line for line in text(lua) if line] == [*loads_own, *loads_top, "return 1"]
+
+
+def test_what_is_there_anyway_is_loaded_by_nobody(lua: Path) -> None:
+    own, side = "-- Exports: g\n", "-- include when needed: own\n"
+    write(lua, "-- include: own\n-- include: side\nreturn 1\n", own=own, side=side)
+    assert [line for line in text(lua) if line] == [
+        "local g", "do", "-- Exports: g", "end", "local function load_own() end", "return 1",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("script", "top"),
+    ("script", "top", "error"),
     [
-        ("-- include when needed: top\n", "-- exports nothing\n"),
-        ("-- include: top\n-- include when needed: top\n", "-- Exports: f\nf = 1\n"),
+        ("-- include when needed: top\n", "-- exports nothing\n", "top exports nothing"),
+        ("-- include when needed: top\n-- include: top\n", "-- Exports: f\nf = 1\n", "top is there when needed only"),
     ],
 )
-def test_includes_that_make_no_sense(lua: Path, script: str, top: str) -> None:
+def test_includes_that_make_no_sense(lua: Path, script: str, top: str, error: str) -> None:
     write(lua, script, top=top)
-    with pytest.raises(TypeError, match="top exports nothing or is there already"):
+    with pytest.raises(TypeError, match=error):
         scripts.load("s")

@@ -1,6 +1,6 @@
 -- Who may stand in the queue list: RQ's limiter keys hold the admitted (queued or running) and the waiting jobs of a user,
 -- both in the user's own order.
--- Needs: base, limits, types.
+-- Needs: limits, states.
 local BAND = { low = 4e9, normal = 0, high = -4e9, urgent = -8e9 }
 local MOST_PROMOTED = 500
 
@@ -21,6 +21,14 @@ local pushed = {}
 local unmarked = {}
 
 local function push(queue, id) append(pushed, queue, id) end
+
+-- The first of a user's waiting jobs, types aside: { key, id, score }.
+local function first_waiting(limiter)
+  local head = call('ZRANGE', waiting_key(limiter), 0, 0, 'WITHSCORES')
+  return head[1] and { key = waiting_key(limiter), id = head[1], score = tonumber(head[2]) }
+end
+-- include when needed: types
+if SPECIAL then load_types() end
 
 local function wait(limiter, job_type, id, score)
   if type_limit(job_type) then return wait_by_type(user_of(limiter), job_type, id, score) end

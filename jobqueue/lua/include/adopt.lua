@@ -1,11 +1,12 @@
 -- A job that a stock producer enqueued joins our index: an owner, a place in time, our own last word on its status.
--- Needs: record, order.
+-- Needs: limits, record, order.
+-- Exports: adopt
 local function whole(text, default)
   return text and string.match(text, '^%-?%d+$') or default
 end
 
 -- Answers the whole record.
-local function adopt(id, queue)
+function adopt(id, queue)
   local raw = call('HMGET', job_key(id), 'origin', 'rate_limit_key', 'timeout', 'result_ttl', 'failure_ttl', 'ttl', 'repeats_left')
   local limiter = raw[2] and string.gsub(raw[2], '\31', ' ') or ''
   local f = { user = user_of(limiter), limiter = limiter, queue = raw[1] or queue, type = '',

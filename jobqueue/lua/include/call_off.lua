@@ -1,9 +1,10 @@
 -- A job that has not started ends as cancelled: a user's wish, its own deadline, or a job that it depends on.
--- Needs: slots, dependents. `give_back` follows.
-local NOT_IN_TIME = 'expired: it was not started in time'
+-- Needs: slots, ends. `give_back` follows.
+-- Exports: call_off leave_line end_cancelled NOT_IN_TIME
+NOT_IN_TIME = 'expired: it was not started in time'
 
 -- `f` as `job` gives it. `popped`: it has left its queue's list already.
-local function leave_line(id, f, popped)
+function leave_line(id, f, popped)
   unmarked[id] = nil
   local found = call('ZREM', P .. ':scheduled:' .. f.queue, id) + call('ZREM', P .. ':deferred:' .. f.queue, id)
     + leave_parked(f.user, id)
@@ -18,7 +19,7 @@ local function leave_line(id, f, popped)
 end
 
 -- `retention`: seconds that the record is kept; `reason`: in words, '' = a user's own wish.
-local function end_cancelled(id, f, retention, reason)
+function end_cancelled(id, f, retention, reason)
   call('HSET', job_key(id), 'status', 'canceled', 'x_mark', mark('canceled'), 'x_run', pack_run(f), 'ended_at', iso(now),
     'x_reason', reason)
   call('HDEL', job_key(id), 'x_retry')

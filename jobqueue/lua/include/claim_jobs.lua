@@ -1,8 +1,10 @@
 -- Takes up to `want` jobs from the queue lists and gives their leases to a worker.
 -- A repeated claim number gets the jobs of the first time (the reply was lost); an older one is refused.
--- Needs: slots, call_off, execution_records, running;
+-- Needs: slots, execution_records, running, release_dependents.
 -- `eager`: write RQ's execution records at once.
 -- Exports: claim_jobs check_claim
+-- include when needed: adopt
+-- include when needed: call_off
 local taken = { jobs = {}, ids = {}, leases = {}, wip = {}, live = {}, running = {}, tokens = {} }
 local live_count = {}
 
@@ -17,41 +19,10 @@ local function set_aside(id)
   return nil
 end
 
-local function read_order(id, core)
-  local f = {}
-  read_core(f, core)
-  if not f.created then return set_aside(id) end
-  return f, wait_score(f.priority, tonumber(call('HGET', job_key(id), 'x_order') or f.created))
-end
-
 -- What could not run has left a place to others, who may be taken in the same call.
 local has_made_room = false
 
-local function leave_place(id, job_type)
-  if not type_limit(job_type) then return end
-  append(freed.places, job_type, id)
-  has_made_room = call('SREM', places_key(job_type), id) == 1 or has_made_room
-end
-
-local function park(id, user, core)
-  local f, score = read_order(id, core)
-  if not f then return end
-  call('ZADD', X .. 'parked:' .. user, score, id)
-  call('SADD', X .. 'parked', user)
-  leave_place(id, f.type)
-end
-
--- Its type is paused or at its limit: it gives its place up to the user's other jobs, and keeps its order among them.
-local function send_back(id, core)
-  local f, score = read_order(id, core)
-  if not f then return end
-  leave_place(id, f.type)
-  append(freed.allowed, f.limiter, id)
-  has_made_room = true
-  call('HSET', job_key(id), 'status', 'rate_limited')
-  unmarked[id] = nil
-  wait(f.limiter, f.type, id, score)
-end
+-- include when needed: aside
 
 -- Jobs that must have started by now. While there is none the claim asks nobody.
 local has_overdue
@@ -65,6 +36,7 @@ local function come_too_late(id)
   local f = job(id, 'x_progress')
   if not f.created then return set_aside(id) end
   has_made_room = true
+  load_call_off()
   call_off(id, f, NOT_IN_TIME, true)
 end
 
@@ -87,8 +59,14 @@ local function start(id, execution, worker, core, run, data)
   local _, attempt, fence, failures, losses, ran, restarts, stopping = string.match(run, RUN)
   if not user or not attempt then return set_aside(id) end
   if is_overdue(id) then return come_too_late(id) end
-  if not may_run(id, user, stopping) then return park(id, user, core) end
-  if not takes_place(id, job_type) then return send_back(id, core) end
+  if not may_run(id, user, stopping) then
+    load_aside()
+    return park(id, user, core)
+  end
+  if SPECIAL and not takes_place(id, job_type) then
+    load_aside()
+    return send_back(id, core)
+  end
   attempt = attempt + 1
   fence = int(math.max(now, fence + 1))
   call('HSET', job_key(id), 'status', 'started', 'x_run', execution .. ' ' .. attempt .. ' ' .. fence .. ' ' .. failures
@@ -122,6 +100,7 @@ local function take_from(queue, want, worker, execution_prefix)
     for _, id in ipairs(ids) do
       local values = readable(id)
       if values then
+        if not values[2] then load_adopt() end
         local core = values[2] or pack_core(adopt(id, queue))
         start(id, execution_prefix .. string.format('%x', #taken.ids), worker, core, values[3] or FRESH_RUN, values[4] or '')
       end

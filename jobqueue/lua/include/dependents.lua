@@ -1,14 +1,9 @@
 -- When a job ends its dependents are looked at: some in the same call, the others by the tick. Judged by the records of
 -- all their parents, so an event that comes twice or never does no harm.
--- Needs: parents, overtake, adopt; `call_off`, which ends jobs that others may wait for, is defined by the include of that
--- name.
--- Exports: release schedule call_off RELEASES MOST_RELEASED note_end decide release_dependents
-RELEASES, MOST_RELEASED = X .. 'releases', 200
+-- Needs: parents, enter_line, adopt, call_off.
+-- Exports: release release_each decide
 -- Those that go on waiting for a parent that has ended, until all others have been looked at.
 local function kept_key(id) return X .. 'kept:' .. id end
-
-local ended = {}
-function note_end(id) ended[#ended + 1] = id end
 
 local function place_of(id, ids)
   for n, other in ipairs(ids) do
@@ -29,13 +24,6 @@ local function look_on(parents, anyway, child, ended_one)
     if badly then return nil, { id, state }, n + 1 end
   end
   return nil, nil, #parents
-end
-
-function schedule(id, f, due)
-  call('HSET', job_key(id), 'status', 'scheduled', 'x_mark', mark('scheduled'))
-  call('ZADD', P .. ':scheduled:' .. f.queue, due / 1000000, id)
-  move_state(id, f.state, 'scheduled', f.created)
-  changed(id, 'scheduled', 0, f.user, f.type)
 end
 
 local function moment(text, id) return tonumber(string.match(text, '^%d+$') or error('no time in the record of ' .. id)) end
@@ -116,29 +104,17 @@ function release(parent, most)
   return looked_at
 end
 
-local function have_dependents(ids)
-  local found = 0
-  for first = 1, #ids, 1000 do
-    local keys = {}
-    for n = first, math.min(first + 999, #ids) do keys[#keys + 1] = dependents_key(ids[n]) end
-    found = found + call('EXISTS', unpack(keys))
-  end
-  return found > 0
-end
-
--- For all jobs that have ended in this call, and those that end because of them. `most`: records to look at.
-function release_dependents(most)
-  if #ended == 0 or not have_dependents(ended) then return end
+-- Of all jobs that have ended in this call, and of those that end because of them.
+function release_each(jobs, most)
   local n = 1
-  while ended[n] do
-    if call('EXISTS', dependents_key(ended[n])) == 1 then
+  while jobs[n] do
+    if call('EXISTS', dependents_key(jobs[n])) == 1 then
       if most > 0 then
-        most = most - release(ended[n], most)
+        most = most - release(jobs[n], most)
       else
-        release_later(ended[n])
+        release_later(jobs[n])
       end
     end
     n = n + 1
   end
-  ended = {}
 end

@@ -16,3 +16,9 @@ local function write_records(worker, id, execution)
   call('EXPIRE', executions, RECORD_TTL + 60)
   call('SADD', P .. ':worker:' .. worker .. ':executions', id .. ':' .. execution)
 end
+
+local function forget_records(worker, id, execution)
+  call('DEL', P .. ':execution:' .. id .. ':' .. execution)
+  call('ZREM', P .. ':executions:' .. id, execution)
+  if worker then call('SREM', P .. ':worker:' .. worker .. ':executions', id .. ':' .. execution) end
+end

@@ -1,6 +1,6 @@
 -- A stock worker changes a record without a word: index and watchers follow it on its way to the end. A way back is no
 -- worker's doing, and of what we run ourselves our own workers tell.
--- Needs: dependents.
+-- Needs: record, ends.
 local function follow(id)
   local f = job(id, 'x_progress')
   local token = id .. ':' .. (f.exec or '')

@@ -5,7 +5,7 @@ local function let_in(users, types)
     unpark(user)
     promote('user:' .. user)
   end
-  for _, job_type in ipairs(types) do promote_type(job_type) end
+  for _, job_type in ipairs(SPECIAL and types or {}) do promote_type(job_type) end
   flush_pushed()
   mark_queued()
   call('PUBLISH', X .. 'wake', '1')

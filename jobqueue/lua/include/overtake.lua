@@ -1,6 +1,6 @@
 -- A user's better jobs take over the places of his admitted ones that have not started. Across users nothing changes: the
 -- places stay where they are in the queue.
--- Needs: promotion.
+-- Needs: promotion, record.
 -- Exports: admit_entered
 -- With higher limits a user's admitted jobs are too many to look at each time: then only the waiting ones are overtaken.
 local MOST_ADMITTED = 50
@@ -43,8 +43,9 @@ local function overtake(limiter)
   end
 
   local function swap_all(limiter, jobs)
+    local best_of = SPECIAL and best_waiting or first_waiting
     for _ = 1, #jobs > 0 and MOST_PROMOTED or 0 do
-      local worse, best = jobs[#jobs], best_waiting(limiter)
+      local worse, best = jobs[#jobs], best_of(limiter)
       if not best or best.score >= worse.score then return end
       call('ZREM', best.key, best.id)
       local f = job(best.id)

@@ -1,8 +1,7 @@
 -- What a job waits for: in RQ's own sets each dependent has the set of all its parents, and each parent that of its
 -- dependents. The records of the parents are the truth.
--- Needs: record.
--- Exports: look_at_parents dependents_key parents_key parents_of end_of meaning broken_text note_dependent defer
-function dependents_key(id) return job_key(id) .. ':dependents' end
+-- Needs: record, ends.
+-- Exports: look_at_parents parents_key parents_of end_of meaning broken_text note_dependent defer
 function parents_key(id) return P .. ':job::' .. id .. ':dependencies' end
 
 -- From the record, which never changes; from RQ's set if nobody can read that.

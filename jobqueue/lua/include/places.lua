@@ -1,5 +1,5 @@
 -- Every place where a job must be, by its status, and must not be. Each function answers how much it had to put right.
--- Needs: dependents, unique, outcome, running.
+-- Needs: promotion, dependents, unique, outcome, running.
 local LONGEST_LIST = 20000
 local PATIENCE = 30000000
 local MISSING = X .. 'missing'

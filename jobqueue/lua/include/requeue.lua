@@ -1,8 +1,9 @@
 -- A job that ran goes back to wait: after an error, at a worker's shutdown, or because its worker was lost.
--- Needs: promotion, attempts.
+-- Needs: admission, record, attempts.
+-- Exports: requeue
 -- `f`: the whole record, counters as they shall be. `delay`: microseconds of back-off; 0 = its old place in the user's line.
 -- `outcome`, `error`: of the attempt that is over.
-local function requeue(id, f, delay, outcome, error)
+function requeue(id, f, delay, outcome, error)
   note_attempt(id, f, outcome, error)
   if outcome == 'interrupted' then f.attempt = math.max(0, f.attempt - 1) end
   f.ran = int(tonumber(f.ran) + math.max(0, now - tonumber(f.fence)))

@@ -1,5 +1,5 @@
 -- The end of an execution gives back everything that it held, and lets the next jobs of its user in.
--- Needs: overtake.
+-- Needs: promotion, record.
 local function nothing() return { leases = {}, stopping = {}, wip = {}, live = {}, allowed = {}, places = {}, users = {} } end
 local freed = nothing()
 
@@ -32,6 +32,16 @@ local function free_stopping(id, token, f)
   call('HSET', job_key(id), 'x_run', pack_run(f))
 end
 
+-- include when needed: overtake
+-- Seldom: otherwise nobody has come who could stand before others.
+local function settle_lines()
+  if next(entered) then
+    load_overtake()
+    admit_entered()
+  end
+  flush_pushed()
+end
+
 local function give_back()
   many('ZREM', LEASES, freed.leases)
   many('ZREM', STOPPING, freed.stopping)
@@ -47,5 +57,5 @@ local function give_back()
     drop_if_idle(limiter)
   end
   freed = nothing()
-  admit_entered()
+  settle_lines()
 end
