@@ -12,6 +12,7 @@ from jobqueue.job import (
     Completed,
     Enqueued,
     Failed,
+    Halted,
     Job,
     JobChange,
     JobPage,
@@ -19,9 +20,8 @@ from jobqueue.job import (
     Outcome,
     Progress,
     Released,
-    Stats,
+    Retried,
     Stopped,
-    WorkerInfo,
 )
 from jobqueue.keys import Keys
 from jobqueue.maintenance import Maintenance, TickReport
@@ -31,6 +31,7 @@ from jobqueue.recurrence import Recurrence
 from jobqueue.schedule_record import NewSchedule, Schedule
 from jobqueue.schedule_ticker import ScheduleReport
 from jobqueue.schedules import SchedulePage, Schedules
+from jobqueue.stats import Stats, WorkerInfo
 
 __all__ = [
     "Batch",
@@ -42,6 +43,7 @@ __all__ = [
     "Enqueued",
     "EventFeed",
     "Failed",
+    "Halted",
     "Inspector",
     "Job",
     "JobChange",
@@ -58,6 +60,7 @@ __all__ = [
     "Progress",
     "Recurrence",
     "Released",
+    "Retried",
     "Schedule",
     "SchedulePage",
     "ScheduleReport",

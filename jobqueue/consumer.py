@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
+
 from jobqueue import rq_format
 from jobqueue.errors import QueueUnavailable
-from jobqueue.job import Claimed, Completed, Failed, Outcome, Progress, Released, Verdict
+from jobqueue.job import Claimed, Completed, Failed, Halted, Outcome, Progress, Released, Retried, Verdict
 from jobqueue.namespace import Namespace
 from jobqueue.record import EMPTY_CORE, parse_core
 from jobqueue.wire import Argument
@@ -139,6 +141,12 @@ def encode_outcome(job: Claimed, outcome: Outcome) -> tuple[Argument, ...]:
     if isinstance(outcome, Failed):
         trace = rq_format.encode_error(outcome.detail or outcome.error)
         return "failed", job.job_id, job.execution_id, trace, outcome.error, int(outcome.permanent)
+    if isinstance(outcome, Retried):
+        value = rq_format.encode_result(outcome.value, job.serializer)
+        told = {"most": outcome.most, "intervals": outcome.intervals, "front": outcome.at_front}
+        return "retried", job.job_id, job.execution_id, value, orjson.dumps(told), 0
+    if isinstance(outcome, Halted):
+        return "halted", job.job_id, job.execution_id, rq_format.encode_error(outcome.error), outcome.error, 0
     kind = "released" if isinstance(outcome, Released) else "stopped"
     return kind, job.job_id, job.execution_id, "", "", 0
 
@@ -170,5 +178,7 @@ def decode_claimed(row: list[Any], trust_pickles: bool = False) -> Claimed:
         max_attempts=core.max_attempts,
         timeout_seconds=core.timeout if core.timeout > 0 else None,
         serializer=call.serializer,
+        instance=call.instance,
+        has_callbacks="c" in core.flags,
         decode_error=problem,
     )

@@ -52,6 +52,10 @@ class JobNotFound(QueueError):
         self.job_id = job_id
 
 
+class StockUnavailable(QueueError):
+    """RQ's own objects cannot be made in this process; the text says why."""
+
+
 class WrongState(QueueError):
     """`current` is the job's state in the API's words, e.g. `completed`."""
 

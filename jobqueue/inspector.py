@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from jobqueue import record, rq_format
 from jobqueue.errors import JobNotFound
-from jobqueue.job import Job, JobPage, Stats, Waiting, WorkerInfo
+from jobqueue.job import Job, JobPage, Waiting
 from jobqueue.keys import STATES
 from jobqueue.namespace import Namespace
 from jobqueue.states import State
+from jobqueue.stats import Stats, WorkerInfo
 from jobqueue.wire import Argument, ReplyError
 
 log = logging.getLogger(__name__)

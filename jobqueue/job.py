@@ -172,7 +172,10 @@ class JobPage:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Claimed:
-    """A job that this worker holds now. `token` is `ID:X`, the key of its lease."""
+    """A job that this worker holds now. `token` is `ID:X`, the key of its lease.
+
+    Of stock producers: `instance` whose method is to be called, `has_callbacks` of RQ.
+    """
 
     job_id: str
     execution_id: str
@@ -189,6 +192,8 @@ class Claimed:
     max_attempts: int
     timeout_seconds: int | None
     serializer: str
+    instance: Any = None
+    has_callbacks: bool = False
     decode_error: str | None = None
 
     @property
@@ -223,7 +228,27 @@ class Stopped:
     """The execution of a cancelled job has ended."""
 
 
-Outcome = Completed | Failed | Released | Stopped
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """Stopped by a command of RQ's tools: it has ended as cancelled and is not tried again."""
+
+    error: str = "Job stopped by user, work-horse terminated."
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """It returned RQ's `Retry`, as `value`: run it again, at most `most` times, after the next of `intervals`.
+
+    Seconds.
+    """
+
+    value: Any
+    most: int
+    intervals: tuple[int, ...]
+    at_front: bool
+
+
+Outcome = Completed | Failed | Released | Stopped | Halted | Retried
 
 # What became of an outcome: `ok` recorded now or before by this same execution; `cancelled` the job was cancelled
 # meanwhile and the slot is free now; `stale` the job is no longer this execution's, nothing was changed.
@@ -237,40 +262,6 @@ class Progress:
     step: str | None = None
     done: int | None = None
     total: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerInfo:
-    """`running`: executions it holds. `stock`: a worker of RQ's own. `draining`: it takes nothing new and ends soon."""
-
-    name: str
-    host: str
-    pid: int
-    queues: tuple[str, ...]
-    concurrency: int
-    running: int
-    rss_mb: int
-    heartbeat_age_seconds: float
-    stock: bool = False
-    draining: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
-    """One atomic look: counts of retained jobs by state, limits in force, who is alive.
-
-    `cleanup`: the fields of the last `CleanupReport`, None before the first.
-    """
-
-    counts: Mapping[State, int]
-    limit_total: int
-    limit_per_user: int
-    last_cleanup: int | None
-    workers: tuple[WorkerInfo, ...]
-    servers_rss_mb: int
-    redis_memory_mb: int
-    server_time: int
-    cleanup: Mapping[str, int] | None = None
 
 
 class JobChange(NamedTuple):

@@ -29,6 +29,7 @@ class Core(NamedTuple):
     max_lost_attempts: int
     timeout: int
     priority: Priority
+    flags: str = ""
 
 
 EMPTY_CORE: Final = Core("", "", "", "", 0, 500, 31536000, 1, 3, 180, "normal")
@@ -58,7 +59,7 @@ class Mark(NamedTuple):
 # It never changes, and who asks for a job asks again.
 @lru_cache(maxsize=4096)
 def parse_core(text: str) -> Core:
-    user, limiter, queue, job_type, created, ttl, failure_ttl, attempts, lost, timeout, priority, _ = text.split(
+    user, limiter, queue, job_type, created, ttl, failure_ttl, attempts, lost, timeout, priority, flags = text.split(
         CORE_SEPARATOR
     )
     return Core(
@@ -73,6 +74,7 @@ def parse_core(text: str) -> Core:
         int(lost),
         int(timeout),
         priority or "normal",  # type: ignore[arg-type]
+        flags,
     )
 
 

@@ -51,6 +51,7 @@ class Call:
     args: list[Any]
     kwargs: dict[str, Any]
     serializer: str
+    instance: Any = None
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -73,11 +74,11 @@ def decode_call(data: bytes, *, trusted: bool = False) -> Call:
     if not isinstance(value, (list, tuple)) or len(value) != 4:
         raise DecodeError("the stored call is not a list of four")
     function, instance, args, kwargs = value
-    if instance is not None or not isinstance(function, str):
+    if not isinstance(function, str) or (instance is not None and not trusted):
         raise DecodeError("only calls of functions by their dotted name are run")
     if not isinstance(args, (list, tuple)) or not isinstance(kwargs, dict):
         raise DecodeError("the arguments of the stored call are damaged")
-    return Call(function, list(args), kwargs, serializer)
+    return Call(function, list(args), kwargs, serializer, instance)
 
 
 def _unzip(data: bytes) -> bytes:

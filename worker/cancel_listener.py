@@ -1,4 +1,4 @@
-"""Hears commands for this worker: cancel one execution, look for work, drain, shut down."""
+"""Hears commands for this worker, ours and RQ's: cancel or stop one execution, look for work, drain, shut down."""
 
 from __future__ import annotations
 
@@ -42,8 +42,23 @@ class CancelListener:
             self._shut_down()
         elif command == "drain":
             self._drain()
+        elif command == "stop-execution":
+            self._halt(f"{message.get('job_id')}:{message.get('execution_id')}")
+        elif command == "stop-job":
+            for token in self._tokens_of(message.get("job_id")):
+                self._halt(token)
+        elif command == "kill-horse":
+            for held in self._slots.held.values():
+                held.run.kill()
         else:
             log.info("command %r is not known", command)
+
+    def _tokens_of(self, job_id: object) -> list[str]:
+        return [token for token, held in self._slots.held.items() if held.job.job_id == job_id]
+
+    def _halt(self, token: str) -> None:
+        if held := self._slots.held.get(token):
+            held.run.halt()
 
     def _cancel(self, token: str) -> None:
         held = self._slots.held.get(token)

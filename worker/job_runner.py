@@ -17,13 +17,15 @@ from typing import Any
 from jobqueue.config import JobTypeSettings, Settings
 from jobqueue.job import Claimed, Failed, Outcome, Progress
 from jobqueue.logs import job_fields
+from jobqueue.stock import StockJobs
 from worker.child_log import ChildLog
 from worker.context import PermanentError
 from worker.job_context import Context, JobFacts
 from worker.loop_calls import GIVEN_UP, InlineCall, TaskCall
 from worker.process_job import ProcessJob, assignment_for
 from worker.progress import ProgressThrottle
-from worker.resolve import JobFunction, job_function, plain_function, validated
+from worker.resolve import JobFunction, PlainFunction, job_function, method, plain_function, validated
+from worker.stock_call import StockCall, as_retry, needs_stock
 from worker.stopping import Stoppable
 from worker.verdicts import CANCELLED_ITSELF, plain_outcome, type_outcome
 from worker.wording import fault_of
@@ -32,17 +34,25 @@ from worker.wording import fault_of
 class JobRun(Stoppable):
     """`report` is called in the event loop, and not after `run` has returned."""
 
-    __slots__ = ("_notes", "_report")
+    __slots__ = ("_notes", "_report", "_stock", "_stock_jobs")
 
-    def __init__(self, job: Claimed, settings: Settings, report: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        job: Claimed,
+        settings: Settings,
+        report: Callable[[Progress], None],
+        stock_jobs: StockJobs | None = None,
+    ) -> None:
         super().__init__(job, settings)
         self._report = report
         self._notes: ProgressThrottle | None = None
+        self._stock_jobs = stock_jobs
+        self._stock: StockCall | None = None
 
     async def run(self) -> Outcome | None:
         """None: write nothing, the job is no longer ours. Raises CancelledError only."""
         try:
-            outcome = await guarded(self._perform())
+            outcome = await guarded(self._perform(), self._note_error)
         except asyncio.CancelledError:
             if _task_is_cancelled():
                 raise
@@ -51,7 +61,17 @@ class JobRun(Stoppable):
             self._end()
             if self._notes is not None:
                 self._notes.close()
-        return self._verdict if self._decided else outcome
+        verdict = self._verdict if self._decided else outcome
+        return verdict if self._stock is None else await self._conclude(self._stock, verdict)
+
+    def _note_error(self, error: BaseException) -> None:
+        if self._stock is not None:
+            self._stock.raised = error
+
+    async def _conclude(self, stock: StockCall, verdict: Outcome | None) -> Outcome | None:
+        verdict = await stock.concluded(verdict)
+        self._stuck = self._stuck or stock.stuck
+        return verdict
 
     async def _perform(self) -> Outcome:
         if self._decided:
@@ -65,12 +85,29 @@ class JobRun(Stoppable):
 
     async def _run_plain(self) -> Outcome:
         job = self._job
-        function = plain_function(job.function, self._settings.worker.allowed_functions)
+        function = self._function()
+        stock = await self._open_stock()
         if function.in_loop:
             result = await self._run_inline(function.call(*job.args, **job.kwargs))
         else:
             result = await self._run_in_thread(function.call)
-        return plain_outcome(result, job.serializer)
+        if stock is not None:
+            stock.result = result
+        return as_retry(result) or plain_outcome(result, job.serializer)
+
+    def _function(self) -> PlainFunction:
+        job, worker = self._job, self._settings.worker
+        if job.instance is not None:
+            return method(job.instance, job.function, worker.allowed_functions)
+        return plain_function(job.function, worker.allowed_functions, of_class=worker.pickle == "trusted")
+
+    async def _open_stock(self) -> StockCall | None:
+        if self._stock_jobs is None or not needs_stock(self._job):
+            return None
+        rq_job = await self._stock_jobs.get(self._job.job_id, self._job.serializer)
+        self._stock = StockCall(rq_job, self._settings.worker.allowed_functions)
+        self._stock.enter()
+        return self._stock
 
     async def _run_inline(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         try:
@@ -143,7 +180,9 @@ class JobRun(Stoppable):
         return self._notes
 
 
-async def guarded(steps: Coroutine[Any, Any, Outcome]) -> Outcome:
+async def guarded(
+    steps: Coroutine[Any, Any, Outcome], on_error: Callable[[BaseException], None] = lambda error: None
+) -> Outcome:
     """The outcome of the steps, or what they raised in words."""
     try:
         return await steps
@@ -151,6 +190,7 @@ async def guarded(steps: Coroutine[Any, Any, Outcome]) -> Outcome:
         raise
     # Whatever else a job raises is its verdict and must not reach the worker, SystemExit included.
     except BaseException as error:  # noqa: BLE001
+        on_error(error)
         return Failed(*fault_of(error))
 
 

@@ -35,13 +35,41 @@ class JobFunction(NamedTuple):
 
 # Keyed by what is allowed too, so that an answer for one configuration is none for another. Failures are not kept.
 @lru_cache(maxsize=1024)
-def plain_function(name: str, allowed: tuple[str, ...]) -> PlainFunction:
-    """Raises PermanentError when it may not run, or whatever importing its module raises."""
+def plain_function(name: str, allowed: tuple[str, ...], *, of_class: bool = False) -> PlainFunction:
+    """`of_class`: it may also be a method of a class (`pkg.mod.Class.method`).
+
+    Raises PermanentError when it may not run, or whatever importing its module raises.
+    """
+    _check(name, allowed)
+    module, _, attribute = name.rpartition(".")
+    if of_class and inspect.isclass(owner := _class(module)):
+        return _plain(getattr(owner, attribute))
+    return _plain(_attribute(module, attribute))
+
+
+def method(instance: Any, name: str, allowed: tuple[str, ...]) -> PlainFunction:
+    """Of an object that came with a trusted pickle; checked as `pkg.mod.Class.name`."""
+    kind = type(instance)
+    _check(f"{kind.__module__}.{kind.__qualname__}.{name}", allowed)
+    return _plain(getattr(instance, name))
+
+
+def _check(name: str, allowed: tuple[str, ...]) -> None:
     if not any(fnmatchcase(name, pattern) for pattern in allowed):
         raise PermanentError("FunctionNotAllowed", f"{name} is not in worker.allowed_functions")
-    module, _, attribute = name.rpartition(".")
-    call = _attribute(module, attribute)
+
+
+def _plain(call: Callable[..., Any]) -> PlainFunction:
     return PlainFunction(call, inspect.iscoroutinefunction(call))
+
+
+def _class(name: str) -> Any:
+    """The class of this name, or None."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute, None) if module else None
+    except ModuleNotFoundError:
+        return None
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,7 @@ from jobqueue.config import Settings
 from jobqueue.consumer import Ended
 from jobqueue.job import Claimed, Completed, Failed, Outcome, Progress, Stopped
 from jobqueue.logs import job_fields
+from jobqueue.stock import StockJobs
 from worker.job_runner import JobRun
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 TRUSTED_SHARE: Final = 0.8
 # A job that outlives its time limit and its grace by this much is not extended any more.
 HARD_LIMIT_MARGIN: Final = 10.0
+# Callbacks of stock producers come after it, under time limits of their own, of a minute unless they say otherwise.
+MOST_CALLBACK_SECONDS: Final = 600.0
 
 
 @dataclass(slots=True, eq=False)
@@ -43,8 +46,9 @@ class Held:
 class Slots:
     """Owned by the event loop; `held` is also read by the lease keeper's thread, which takes a copy first."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stock_jobs: StockJobs | None = None) -> None:
         self._settings = settings
+        self._stock_jobs = stock_jobs
         self._size = settings.worker.concurrency
         self.trust_seconds = TRUSTED_SHARE * settings.queue.lease_seconds
         self._reserved = 0
@@ -71,7 +75,7 @@ class Slots:
     def start(self, job: Claimed, renewed_at: float) -> None:
         """Run a claimed job; when it has ended its outcome waits in `ended`."""
         token = job.token
-        run = JobRun(job, self._settings, lambda note: self._note(token, job, note))
+        run = JobRun(job, self._settings, lambda note: self._note(token, job, note), self._stock_jobs)
         run.trust(renewed_at + self.trust_seconds)
         self.held[token] = Held(job, run, renewed_at, time.monotonic(), self._hard_limit(job))
         task = asyncio.get_running_loop().create_task(self._run(token, job, run), name=f"job-{job.job_id}")
@@ -104,7 +108,8 @@ class Slots:
         grace = kind.cancel_grace_seconds if kind else 0.0
         if job.timeout_seconds is None:
             return float("inf")
-        return time.monotonic() + job.timeout_seconds + grace + HARD_LIMIT_MARGIN
+        callbacks = MOST_CALLBACK_SECONDS if job.has_callbacks else 0.0
+        return time.monotonic() + job.timeout_seconds + callbacks + grace + HARD_LIMIT_MARGIN
 
     def take_ended(self, most: int, most_bytes: int) -> list[Ended]:
         """The oldest, at least one if there is any: not more results at once than one call brings in time."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from jobqueue.config import Settings
-from jobqueue.job import Claimed, Failed, Outcome, Released, Stopped
+from jobqueue.job import Claimed, Failed, Halted, Outcome, Released, Stopped
 from jobqueue.logs import job_fields
 from worker.job_context import Context
 from worker.process_job import ProcessJob
@@ -56,6 +56,14 @@ class Stoppable:
 
     def cancel(self) -> None:
         self._stop(Stopped())
+
+    def halt(self) -> None:
+        """By a command of RQ's tools: ended for good."""
+        self._stop(Halted())
+
+    def kill(self) -> None:
+        """By RQ's command for a whole worker: a failed attempt."""
+        self._stop(Failed(*fault("WorkHorseKilled", "killed by the command kill-horse")), at_once=True)
 
     def release(self) -> None:
         self._stop(Released(), at_once=True)

@@ -21,6 +21,7 @@ from jobqueue.leases import LeaseRenewer
 from jobqueue.maintenance import TickReport
 from jobqueue.schedule_ticker import ScheduleReport
 from jobqueue.signals import WorkerChannel
+from jobqueue.stock import StockJobs
 from worker.cancel_listener import CancelListener
 from worker.claim_loop import ClaimLoop
 from worker.lease_keeper import STUCK_EXIT_CODE, LeaseKeeper
@@ -36,7 +37,8 @@ class Worker:
     def __init__(self, queue: JobQueue, settings: Settings) -> None:
         self._queue = queue
         self._settings = settings
-        self.slots = Slots(settings)
+        self._stock_jobs = StockJobs(queue.url, queue.namespace)
+        self.slots = Slots(settings, self._stock_jobs)
         self.claim_loop = ClaimLoop(queue, settings, self.slots)
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -88,6 +90,7 @@ class Worker:
             await self._work(loop.create_task(self._background(), name="worker-background"))
         finally:
             await asyncio.to_thread(self._keeper.stop)
+            self._stock_jobs.close()
             with contextlib.suppress(QueueError):
                 await self._queue.presence.remove_worker()
         return self._exit_code

@@ -5,15 +5,23 @@ local function whole(text, default)
   return text and string.match(text, '^%-?%d+$') or default
 end
 
+local NO_WEBHOOKS = 'its webhooks are not called: workers of this queue call none'
+
+local function flags(ttl, repeats, callbacks)
+  return (ttl and '1' or '') .. (callbacks ~= '' and 'c' or '') .. (repeats and 'r' or '')
+end
+
 -- Answers the whole record.
 function adopt(id, queue)
-  local raw = call('HMGET', job_key(id), 'origin', 'rate_limit_key', 'timeout', 'result_ttl', 'failure_ttl', 'ttl', 'repeats_left')
+  local raw = call('HMGET', job_key(id), 'origin', 'rate_limit_key', 'timeout', 'result_ttl', 'failure_ttl', 'ttl', 'repeats_left',
+    'webhooks', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name')
   local limiter = raw[2] and string.gsub(raw[2], '\31', ' ') or ''
   local f = { user = user_of(limiter), limiter = limiter, queue = raw[1] or queue, type = '',
     created = int(unique_times(1)), result_ttl = whole(raw[4], '500'), failure_ttl = whole(raw[5], '31536000'),
     max_attempts = '1', max_lost = '3', timeout = whole(raw[3], '180'), priority = 'normal',
-    flags = (raw[6] and '1' or '') .. (raw[7] and 'r' or '') }
+    flags = flags(raw[6], raw[7], (raw[9] or '') .. (raw[10] or '') .. (raw[11] or '')) }
   call('HSET', job_key(id), 'x_v', '1', 'x_core', pack_core(f), 'origin', f.queue)
+  if raw[8] then call('HSET', job_key(id), 'x_reason', NO_WEBHOOKS) end
   f = job(id)
   call('HSET', job_key(id), 'x_mark', mark(f.status))
   f.last, f.seq, f.status_seq = f.status, seq(), seq()

@@ -1,6 +1,6 @@
 -- Attempts that did not end well, and jobs that run again although they did.
 -- Needs: outcome, enter_line, attempts, requeue, ends.
--- Exports: fail fail_or_retry repeats
+-- Exports: fail settle_bad repeats
 local function listed(text)
   local ok, list = pcall(cjson.decode, text or '')
   return ok and type(list) == 'table' and list or {}
@@ -28,17 +28,43 @@ local function retry_delay(f)
   return pause(math.min(tonumber(most) or 300, (tonumber(first) or 1) * 2 ^ math.min(f.failures - 1, 60)) * spread)
 end
 
--- A job that failed for good. `f`: the whole record, counters as they shall be.
-function fail(id, f, worker, execution, error, trace)
-  local ttl = tonumber(f.failure_ttl)
-  call('HSET', job_key(id), 'status', 'failed', 'x_mark', mark('failed'), 'x_run', pack_run(f), 'ended_at', iso(now),
+-- `status`: RQ's word; `kind`: that of the result.
+local function end_badly(id, f, status, kind, worker, execution, error, value)
+  local ttl, state = tonumber(f.failure_ttl), STATE[status]
+  call('HSET', job_key(id), 'status', status, 'x_mark', mark(status), 'x_run', pack_run(f), 'ended_at', iso(now),
     'x_error', error)
-  add_result(id, 2, worker, execution, f.fence, trace)
+  add_result(id, kind, worker, execution, f.fence, value)
   call('ZADD', P .. ':failed:' .. f.queue, expiry_score(ttl), id)
   expire(id, ttl)
-  move_state(id, 'running', 'failed', f.created)
-  changed(id, 'failed', tonumber(call('HGET', job_key(id), 'x_progress') or 0), f.user, f.type)
+  move_state(id, 'running', state, f.created)
+  changed(id, state, tonumber(call('HGET', job_key(id), 'x_progress') or 0), f.user, f.type)
   note_end(id)
+end
+
+-- A job that failed for good. `f`: the whole record, counters as they shall be.
+function fail(id, f, worker, execution, error, trace)
+  end_badly(id, f, 'failed', 2, worker, execution, error, trace)
+end
+
+-- By a command of a stock tool.
+local function halt(id, execution, worker, trace, error)
+  local f = job(id)
+  call('HSET', job_key(id), 'x_reason', error)
+  end_badly(id, f, 'stopped', 2, worker, execution, error, trace)
+end
+
+-- It returned RQ's Retry. `told`: JSON of `most` retries, `intervals` in seconds, `front`.
+local function retry_as_told(id, execution, worker, value, told)
+  local f, wish = job(id, 'number_of_retries'), cjson.decode(told)
+  local before = whole_number(f.number_of_retries) or 0
+  if before >= wish.most then
+    return end_badly(id, f, 'failed', 5, worker, execution, 'MaxRetriesExceeded: it asked for another retry after '
+      .. before, value)
+  end
+  add_result(id, 4, worker, execution, f.fence, value)
+  call('HSET', job_key(id), 'number_of_retries', before + 1)
+  if wish.front then call('HSET', job_key(id), 'enqueue_at_front_on_retry', '1') end
+  requeue(id, f, pause(wish.intervals[math.min(before + 1, #wish.intervals)]), 'failed', 'it asked for another attempt')
 end
 
 -- RQ's Repeat: a job of a stock producer that has succeeded runs again later, under its id.
@@ -68,7 +94,7 @@ function repeats(id, execution, worker, value)
   return true
 end
 
-function fail_or_retry(id, execution, worker, trace, error, permanent)
+local function fail_or_retry(id, execution, worker, trace, error, permanent)
   local f = job(id, 'retries_left', 'retry_intervals', 'x_backoff')
   f.failures = f.failures + 1
   local delay = permanent ~= '1' and retry_delay(f)
@@ -78,3 +104,6 @@ function fail_or_retry(id, execution, worker, trace, error, permanent)
   if left then call('HSET', job_key(id), 'retries_left', left - 1) end
   requeue(id, f, delay, 'failed', error)
 end
+
+local SETTLE = { failed = fail_or_retry, halted = halt, retried = retry_as_told }
+function settle_bad(kind, ...) return SETTLE[kind](...) end

@@ -53,13 +53,13 @@ local function settle(i, token, leased, worker)
       if repeats(id, execution, worker, ARGV[i + 3]) then return 'ok' end
     end
     complete(id, execution, worker, ARGV[i + 3], user, queue, job_type, created, fence, tonumber(ttl))
-  elseif kind == 'failed' then
-    finished.bad = finished.bad + 1
-    load_failures()
-    fail_or_retry(id, execution, worker, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
-  else
+  elseif kind == 'released' or kind == 'stopped' then
     load_requeue()
     requeue(id, job(id), 0, 'interrupted')
+  else
+    finished.bad = finished.bad + 1
+    load_failures()
+    settle_bad(kind, id, execution, worker, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
   end
   return 'ok'
 end

@@ -20,6 +20,8 @@ local function expiry_score(ttl) return is_kept(ttl) and '+inf' or clock[1] + tt
 local function seconds(us) return string.format('%.6f', us / 1000000) end
 
 local function delete_job(id, user, queue)
+  local group = call('HGET', job_key(id), 'group_id')
+  if group and group ~= '' then call('SREM', P .. ':group:' .. group, id) end
   call('DEL', job_key(id), job_key(id) .. ':dependents', P .. ':job::' .. id .. ':dependencies', P .. ':results:' .. id,
     P .. ':executions:' .. id)
   for _, registry in ipairs({ 'finished', 'failed', 'canceled', 'scheduled', 'deferred' }) do
@@ -38,11 +40,11 @@ local function append_result(run, stream, kind, worker, execution, fence, value)
       'execution_started_at', seconds(fence), 'execution_ended_at', seconds(now))
   end
   return run('XADD', stream, 'MAXLEN', '~', 10, '*', 'type', kind, 'worker_name', worker,
-    kind == 1 and 'return_value' or 'exc_string', value, 'execution_id', execution,
+    kind == 2 and 'exc_string' or 'return_value', value, 'execution_id', execution,
     'execution_started_at', seconds(fence), 'execution_ended_at', seconds(now))
 end
 
--- `kind`: 1 successful, 2 failed. `value`: base64, '' = none.
+-- `kind`: 1 successful, 2 failed, 4 retried, 5 retried too often. `value`: base64, '' = none.
 local function add_result(id, kind, worker, execution, fence, value)
   local stream = P .. ':results:' .. id
   if type(append_result(redis.pcall, stream, kind, worker, execution, fence, value)) == 'string' then return end

@@ -3,7 +3,7 @@
 --   x_core  what never changes, \31 between: user limiter queue type created result_ttl failure_ttl max_attempts
 --           max_lost timeout priority flags; limiter is + for the user's own, priority is empty for normal (a value
 --           under 65 bytes keeps the hash compact on a Redis with default settings); flags: 1 RQ gave the waiting job a
---           `ttl`, r RQ's Repeat (last, if any)
+--           `ttl`, c it has RQ's callbacks, r RQ's Repeat (last, if any)
 --   x_run   what executions leave behind, spaces between: exec attempt fence failures losses ran restarts stopping
 --   x_mark  our last word: status seq status_seq
 -- Needs: base, states.

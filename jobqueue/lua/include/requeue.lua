@@ -22,7 +22,8 @@ function requeue(id, f, delay, outcome, error)
     note_limiter(f.limiter)
     note_entered(f.limiter, score)
   else
-    call('LPUSH', queue_key(f.queue), id)
+    local is_first = outcome ~= 'failed' or call('HGET', job_key(id), 'enqueue_at_front_on_retry') == '1'
+    call(is_first and 'LPUSH' or 'RPUSH', queue_key(f.queue), id)
   end
   changed(id, 'pending', 0, f.user, f.type)
 end

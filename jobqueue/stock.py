@@ -1,0 +1,55 @@
+"""RQ's own job objects, for functions and callbacks that were written for RQ. The package is needed for these only."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import redis
+
+from jobqueue.errors import JobNotFound, StockUnavailable
+from jobqueue.namespace import Namespace
+
+
+def enter(job: Any) -> None:
+    """From here on `rq.get_current_job()` answers with this `rq.job.Job`, in the present task or thread."""
+    from rq.job import _current_job
+
+    _current_job.set(job)
+
+
+class StockJobs:
+    def __init__(self, url: str, namespace: Namespace) -> None:
+        self._url = url
+        self._namespace = namespace
+        self._connection: redis.Redis | None = None
+
+    async def get(self, job_id: str, serializer: str) -> Any:
+        """An `rq.job.Job` as it is stored now, with a connection of the blocking kind.
+
+        Raises StockUnavailable when RQ is not installed or looks at other keys, JobNotFound, QueueUnavailable.
+        """
+        self._check()
+        from rq.job import Job
+
+        raw = await self._namespace.call("HGETALL", self._namespace.keys.job(job_id))
+        if not raw:
+            raise JobNotFound(job_id)
+        if self._connection is None:
+            self._connection = redis.Redis.from_url(self._url)
+        job = Job(job_id, connection=self._connection, serializer=serializer)
+        job.restore(raw if isinstance(raw, dict) else dict(zip(raw[::2], raw[1::2], strict=True)))
+        return job
+
+    def _check(self) -> None:
+        if importlib.util.find_spec("rq") is None:
+            raise StockUnavailable("the package rq is not installed here, and callbacks take its job objects")
+        from rq.defaults import RQ_KEY_PREFIX
+
+        prefix = self._namespace.keys.prefix
+        if prefix != RQ_KEY_PREFIX:
+            raise StockUnavailable(f"RQ_KEY_PREFIX is {RQ_KEY_PREFIX} in this process, the queue's prefix is {prefix}")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
