@@ -58,8 +58,10 @@ class LeaseRenewer:
             protocol=2,
         )
 
-    def renew(self, holdings: Sequence[Holding], *, state: Literal["idle", "busy"], rss_mb: int) -> Renewal:
-        """Renew up to MOST_LEASES leases and the worker's own registration.
+    def renew(
+        self, holdings: Sequence[Holding], *, state: Literal["idle", "busy"], rss_mb: int, stopping: bool = False
+    ) -> Renewal:
+        """Renew up to MOST_LEASES leases and the worker's own registration. `stopping`: it was told to end.
 
         Raises QueueUnavailable (nothing is known), and QueueFull while Redis loads or refuses writes: then nobody can
         take a lease away either.
@@ -73,6 +75,7 @@ class LeaseRenewer:
             "state": state,
             "rss_mb": rss_mb,
             "age": self._age.microseconds,
+            "stopping": int(stopping),
         }
         known, leases = self._run("extend", given, items)
         self._age.begin()

@@ -36,7 +36,7 @@ LONGEST_BEAT_SECONDS: Final = 5.0
 
 
 class LeaseKeeper:
-    """`on_unknown` is called in the loop when Redis has forgotten this worker."""
+    """`on_unknown` is called in the loop when Redis has forgotten this worker. `stopping`: this one was told to end."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class LeaseKeeper:
         self._pause = min(1.0, lease_seconds / 10)
         self._beat_at = 0.0
         self._rss_mb = 0
+        self.stopping = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
 
@@ -93,7 +94,9 @@ class LeaseKeeper:
                 for held, records in zip(part, age, strict=True)
             ]
             try:
-                renewal = self._renewer.renew(holdings, state="busy" if busy else "idle", rss_mb=self._memory())
+                renewal = self._renewer.renew(
+                    holdings, state="busy" if busy else "idle", rss_mb=self._memory(), stopping=self.stopping
+                )
             except QueueFull:
                 # Redis answers but cannot write or still loads: nobody else can take the jobs either.
                 for held in part:

@@ -74,6 +74,7 @@ class Worker:
         if self._stopping.is_set():
             self._hurry.set()
         self._stopping.set()
+        self._keeper.stopping = True
 
     @property
     def unstoppable(self) -> bool:

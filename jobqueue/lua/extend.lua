@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- The worker's heartbeat: renews the leases of its executions and its own registration.
 -- RQ's execution records are written here, for jobs that run longer than a moment (`records` = 1).
--- `age`: microseconds since the first such call.
+-- `age`: microseconds since the first such call. `stopping`: it takes no more jobs and ends when it can.
 -- Items: job_id execution_id records
 -- Result: { known, one of 1 (renewed) | 2 (job was cancelled, still ours to stop) | 0 (lost) an item }; known = 0: the
 -- worker must register again. Emits: nothing.
@@ -11,6 +11,7 @@ local lease = tonumber(ARGV[3])
 local state = ARGV[4]
 local rss_mb = ARGV[5]
 local age = tonumber(ARGV[6])
+local stopping = ARGV[7] == '1'
 -- include: alive
 -- include: execution_records
 
@@ -39,7 +40,9 @@ end
 local function beat()
   local key = P .. ':worker:' .. worker
   if call('SISMEMBER', P .. ':workers', key) == 0 or call('EXISTS', key) == 0 then return 0 end
-  call('HSET', key, 'last_heartbeat', at, 'state', state)
+  local is_suspended = state == 'idle' and call('EXISTS', P .. ':suspended') == 1
+  call('HSET', key, 'last_heartbeat', at, 'state', is_suspended and 'suspended' or state)
+  if stopping then call('HSETNX', key, 'shutdown_requested_date', at) end
   call('EXPIRE', key, 480)
   call('EXPIRE', key .. ':executions', 480)
   call('HSET', X .. 'worker:' .. worker, 'beat', int(now), 'rss_mb', rss_mb)

@@ -376,7 +376,7 @@ class FakeRenewer:
         self.registered = True
         self.calls = 0
 
-    def renew(self, holdings: Sequence[Holding], *, state: str, rss_mb: int) -> Renewal:
+    def renew(self, holdings: Sequence[Holding], *, state: str, rss_mb: int, stopping: bool) -> Renewal:
         self.calls += 1
         if self.failure is not None:
             raise self.failure
