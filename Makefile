@@ -7,7 +7,7 @@ FILES  ?=
 CONFIG ?= config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run run-server run-worker test test-fast check fmt bench soak clean
+.PHONY: help install demo run run-server run-worker test test-fast test-rq check fmt bench soak clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test: $(READY) ## all tests
 test-fast: $(READY) ## the inner loop: without process and slow tests
 	@$(BIN)/python -m pytest -m "not process and not slow"
 
+test-rq: $(READY) ## RQ's own tests with our worker in place of theirs
+	@$(BIN)/python tests/rq_suite/run.py
+
 check: $(READY) ## format, lint, strict types, import rules, size rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -58,4 +61,4 @@ soak: $(READY) ## ten minutes of mixed load; fails when something leaks
 	@$(BIN)/python tests/bench/soak.py
 
 clean: ## remove the environment and all caches (not data/)
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache
