@@ -52,13 +52,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 class ValkeyServer:
-    """A Valkey process on a Unix socket in a folder of its own, without persistence unless asked for."""
+    """A Valkey process on a Unix socket in a folder of its own, without persistence unless asked for; or a Redis one."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, binary: str | None = None) -> None:
         self.socket = folder / "v.sock"
         self.url = f"unix://{self.socket}?db=0"
         settings = ["--stream-node-max-bytes", "512", "--hash-max-listpack-value", "1024", "--save", "", *options]
-        command = [get_binary_path(), "--port", "0", "--unixsocket", self.socket, "--dir", folder, *settings]
+        command = [binary or get_binary_path(), "--port", "0", "--unixsocket", self.socket, "--dir", folder, *settings]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         self.client = redis.Redis(unix_socket_path=str(self.socket))
         self.wait()
