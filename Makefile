@@ -58,4 +58,4 @@ soak: $(READY) ## ten minutes of mixed load; fails when something leaks
 	@$(BIN)/python tests/bench/soak.py
 
 clean: ## remove the environment and all caches (not data/)
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache

@@ -113,3 +113,7 @@ def on_stopped(job: Job, connection: redis.Redis) -> None:
 
 def on_success_fail(job: Job, connection: redis.Redis, result: Any) -> None:
     raise ValueError("the callback fails")
+
+
+def try_again_in(seconds: int) -> Retry:
+    return Retry(max=2, interval=seconds)

@@ -8,12 +8,14 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 import rq
 from hands import Hands, new
 from rq.registry import CanceledJobRegistry
-from rq_support import Site, until
+from rq_support import Processes, Site, until
 
 from jobqueue import NewJob
+from jobqueue.fsck import fsck
 
 LIMIT = rq.RateLimit("user:u1", 1)
 
@@ -113,7 +115,11 @@ async def test_27_rq_cancels_what_we_enqueued(json_site: Site) -> None:
             site.job(job.job_id).cancel()
         assert {site.status(job.job_id) for job in jobs} == {"canceled"}
         assert (site.listed(), waiting(site)) == ([], [])
-    await site.settled()
+        await site.settled()
+        assert (await queue.inspector.stats()).counts["cancelled"] == 2
+        # RQ keeps them for ever; our cleanup does not.
+        await Hands(queue, site.client).clean()
+        assert fsck(site.client) == []
     CanceledJobRegistry("default", connection=site.client, serializer=site.serializer).requeue(jobs[0].job_id)
     await site.run_ours(jobs[0].job_id)
     assert site.job(jobs[0].job_id).return_value() == 0
@@ -132,12 +138,27 @@ async def test_28_rqs_scheduler_moves_what_we_scheduled(json_site: Site) -> None
     assert scheduler.acquire_locks() == {"default"}
     scheduler.enqueue_scheduled_jobs()
     assert site.status(job.job_id) == "scheduled"
-    await until(lambda: time.time() > max(site.scores("rq:scheduled:default").values()), "it is due", 3)
+    # RQ compares whole seconds.
+    await until(lambda: int(time.time()) > max(site.scores("rq:scheduled:default").values()), "it is due", 3)
     scheduler.enqueue_scheduled_jobs()
     scheduler.release_locks()
     assert site.status(job.job_id) == "queued"
     site.work()
     assert site.job(job.job_id).return_value() == 1
+    await site.settled()
+
+
+@pytest.mark.process
+async def test_28_a_burst_of_rq_worker_with_its_scheduler(json_site: Site, json_processes: Processes) -> None:
+    site = json_site
+    soon, late = adding(1), adding(2)
+    soon.delay_seconds, late.delay_seconds = 0.01, 500
+    async with site.opened() as queue:
+        await queue.producer.enqueue_many([soon, late])
+    await until(lambda: int(time.time()) > min(site.scores("rq:scheduled:default").values()), "one is due", 3)
+    process = json_processes.stock("--burst", "--with-scheduler", "default")
+    await until(lambda: process.poll() is not None, "the burst is over", 20)
+    assert (site.status(soon.job_id), site.status(late.job_id)) == ("finished", "scheduled")
     await site.settled()
 
 

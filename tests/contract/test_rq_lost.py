@@ -7,6 +7,7 @@ import signal
 
 import pytest
 import rq
+from hands import Hands
 from rq.results import Result
 from rq_support import Processes, Site, until
 
@@ -39,7 +40,7 @@ def site(json_site: Site) -> Site:
 
 async def test_17_rq_info_gives_up_the_jobs_of_a_killed_worker(site: Site, processes: Processes) -> None:
     once, retried = enqueue_held(site), enqueue_held(site, retry=rq.Retry(max=1))
-    worker = processes.ours()
+    worker = processes.ours(JOBQUEUE_LIMITS_PER_USER="10")
     await run(site, *once, *retried)
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
@@ -58,6 +59,24 @@ async def test_17_rq_info_gives_up_the_jobs_of_a_killed_worker(site: Site, proce
     async with site.opened() as queue:
         counts = (await queue.inspector.stats()).counts
         assert (counts["failed"], counts["completed"], counts["running"]) == (2, 2, 0)
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_17_our_rescue_changes_nothing_about_what_rq_decided(site: Site, retries: int) -> None:
+    """RQ's tools were first; the lease of the execution ends later."""
+    retry = rq.Retry(max=retries) if retries else None
+    job = site.queue.enqueue("rq_jobs.add", 1, retry=retry)
+    async with site.opened() as queue:
+        await queue.register_worker()
+        hands = Hands(queue, site.client)
+        await hands.start(job.id)
+        let_time_pass(site)
+        site.info()
+        decided = "queued" if retries else "failed"
+        assert site.status(job.id) == decided
+        await hands.lose(job.id)
+        assert (site.status(job.id), site.listed()) == (decided, [job.id] * retries)
+    await site.settled()
 
 
 async def second_worker_takes_over(site: Site, queue: JobQueue, ids: list[str]) -> None:
@@ -91,9 +110,7 @@ async def test_18_a_second_worker_of_ours_takes_over_once(site: Site, processes:
     await site.settled()
 
 
-async def test_a_stock_workers_lost_job_is_given_up_by_rq_and_followed_by_us(
-    site: Site, processes: Processes
-) -> None:
+async def test_a_stock_workers_lost_job_is_given_up_by_rq_and_followed_by_us(site: Site, processes: Processes) -> None:
     job = site.queue.enqueue("rq_jobs.hold_still", str(site.gate))
     stock = processes.stock("default")
     await run(site, job.id)

@@ -1,4 +1,4 @@
-"""Jobs that stock RQ enqueues, run by our worker: outcomes, values, what is left, times to live, requeues (4 to 8, 29)."""
+"""Jobs that stock RQ enqueues, run by our worker: outcomes, what is left, times to live, requeues (4 to 8, 29)."""
 
 from __future__ import annotations
 

@@ -69,6 +69,7 @@ async def test_1_2_3_a_stock_worker_in_this_process(json_site: Site) -> None:
     await judge(json_site, good, bad)
 
 
+@pytest.mark.process
 async def test_2_3_rq_worker_as_a_process(json_site: Site, json_processes: Processes) -> None:
     good, bad = await enqueue_both(json_site)
     process = json_processes.stock("--burst", "default")
@@ -89,7 +90,7 @@ async def test_2_a_pickle_worker_fails_what_it_cannot_read_and_goes_on(json_site
 
 async def every_state(hands: Hands, site: Site) -> dict[str, str]:
     """Jobs of ours wherever a job can be, the ids by RQ's status."""
-    jobs = {name: new(name, **ADD_OF) for name in ("finished", "failed", "started", "retried", "canceled")}
+    jobs = {name: new(name) for name in ("finished", "failed", "started", "retried", "canceled")}
     await hands.add(*jobs.values())
     await hands.take()
     await hands.end(jobs["finished"])
@@ -107,9 +108,6 @@ async def every_state(hands: Hands, site: Site) -> dict[str, str]:
     ids = {name: job.job_id for name, job in jobs.items()}
     ids |= {"queued": waiting[0].job_id, "rate_limited": waiting[3].job_id, "deferred": child[0]}
     return ids | {"scheduled": scheduled.job_id, "scheduled for a retry": retried.job_id}
-
-
-ADD_OF: dict[str, Any] = {}
 
 
 async def test_30_every_record_is_read_and_saved_by_rq_without_loss(json_site: Site) -> None:
