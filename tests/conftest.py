@@ -56,7 +56,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 class ValkeyServer:
-    """A Valkey process on a Unix socket in a folder of its own, without persistence unless asked for; or a Redis one."""
+    """A Valkey process (or `binary`) on a Unix socket in a folder of its own, without persistence unless asked for."""
 
     def __init__(self, folder: Path, *options: str, binary: str | None = None) -> None:
         self.socket = folder / "v.sock"
