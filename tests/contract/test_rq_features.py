@@ -52,6 +52,7 @@ async def test_a_stopped_callback(site: Site) -> None:
     job = site.queue.enqueue("rq_jobs.hold", str(site.gate), on_stopped=Callback("rq_jobs.on_stopped"))
     async with site.ours():
         await until(lambda: site.status(job.id) == "started", "it runs")
+        await until(lambda: site.client.pubsub_numsub("rq:pubsub:ours")[0][1], "our worker hears commands")
         send_stop_job_command(site.client, job.id)
         await until(lambda: site.status(job.id) == "stopped", "it has stopped", 3)
         assert called(site, job.id) == "stopped"

@@ -33,10 +33,16 @@ async def running(site: Site, count: int = 3, **options: object) -> AsyncIterato
     ids = enqueue_held(site, count, **options)
     async with site.ours(**EAGER):
         await until(lambda: {site.status(job_id) for job_id in ids} == {"started"}, "all run")
+        await listening(site)
         try:
             yield ids
         finally:
             site.open_gate()
+
+
+async def listening(site: Site) -> None:
+    """Commands reach nobody who has not subscribed yet."""
+    await until(lambda: site.client.pubsub_numsub("rq:pubsub:ours")[0][1], "our worker hears commands")
 
 
 def execution_of(site: Site, job_id: str) -> Execution:
@@ -144,7 +150,7 @@ async def test_14_shutdown_lets_running_jobs_finish(site: Site) -> None:
 
 async def test_14_a_request_to_shut_down_is_noted_as_rq_does_it(site: Site) -> None:
     async with site.ours():
-        await until(lambda: rq.Worker.all(connection=site.client), "it is registered")
+        await listening(site)
         send_shutdown_command(site.client, "ours")
         await until(lambda: site.client.hget("rq:worker:ours", "death"), "the death record", 5)
     assert site.client.hget("rq:worker:ours", "shutdown_requested_date")

@@ -73,6 +73,7 @@ async def test_rq_cancels_a_job_that_we_run(site: Site) -> None:
     job = site.queue.enqueue("rq_jobs.hold", str(site.gate))
     async with site.ours() as queue:
         await until(lambda: site.status(job.id) == "started", "it runs")
+        await until(lambda: site.client.pubsub_numsub("rq:pubsub:ours")[0][1], "our worker hears commands")
         site.job(job.id).cancel()
         send_stop_job_command(site.client, job.id)
         await until(lambda: not site.client.exists("rq:x:leases"), "its slot is free", 3)
