@@ -23,6 +23,7 @@ from jobqueue.errors import (
     WrongState,
 )
 from jobqueue.job import JOB_TYPE_FUNCTION, Enqueued, Firing, NewJob
+from jobqueue.keys import is_job_id
 from jobqueue.namespace import Namespace
 from jobqueue.wire import Argument
 
@@ -34,6 +35,7 @@ Refusal = JobNotFound | WrongState | UniqueKeyTaken | DependencyEnded
 # A call of this many jobs keeps everybody else waiting for some five milliseconds.
 PER_CALL: Final = 200
 DEPENDENTS_PER_CALL: Final = 500
+MOST_NUMBER: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Producer:
         `once`: an idempotency key, remembered with this user and content for a day: given again, whatever the id, the
         answer is the first job. `firing`: the tick of a schedule, which is over when this returns. Raises DuplicateJob,
         OnceConflict, DependencyNotFound, ScheduleSuperseded, QueueFull, QueueUnavailable (then ask again with the same
-        id or key).
+        id or key), ValueError for an id or a number that RQ cannot read.
         """
         token = "" if once is None else _token(job.user_id, once)
         answer = (await self._enqueue_alike([job], token, firing))[0]
@@ -92,8 +94,11 @@ class Producer:
         self, jobs: Sequence[NewJob], once: str = "", firing: Firing | None = None
     ) -> list[Answer]:
         model = jobs[0]
+        _check_numbers(model)
         items: list[Argument] = []
         for job in jobs:
+            if not is_job_id(job.job_id):
+                raise ValueError(f"job_id {job.job_id!r}: only letters, digits, - and _, at most 255")
             items += (*_item(job), self._rare(job) if _is_rare(job) else "")
         given: dict[str, Argument] = {
             "queue": model.queue,
@@ -201,6 +206,13 @@ def _parts(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
         room -= weight
     if part:
         yield part
+
+
+def _check_numbers(job: NewJob) -> None:
+    """Those that a stock worker could not work with: it would end, not only the job."""
+    for name in ("timeout_seconds", "max_attempts", "max_lost_attempts"):
+        if abs(getattr(job, name)) > MOST_NUMBER:
+            raise ValueError(f"{name} must be at most {MOST_NUMBER}")
 
 
 def _options(job: NewJob) -> tuple[Argument, ...]:

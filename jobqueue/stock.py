@@ -18,6 +18,13 @@ def enter(job: Any) -> None:
     _current_job.set(job)
 
 
+def set_status(job: Any, status: str) -> None:
+    """What this object says of itself; nothing is stored."""
+    from rq.job import JobStatus
+
+    job._status = JobStatus(status)
+
+
 class StockJobs:
     def __init__(self, url: str, namespace: Namespace) -> None:
         self._url = url

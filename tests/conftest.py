@@ -28,6 +28,10 @@ PROCESS_MODULES = {
     "test_link",
     "test_memory_full",
     "test_model",
+    "test_rq_exporter",
+    "test_rq_fuzz",
+    "test_rq_lost",
+    "test_rq_mixed",
     "test_runner_parent_death",
     "test_runner_process",
     "test_runner_process_stop",
@@ -52,13 +56,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 class ValkeyServer:
-    """A Valkey process on a Unix socket in a folder of its own, without persistence unless asked for."""
+    """A Valkey process (or `binary`) on a Unix socket in a folder of its own, without persistence unless asked for."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, binary: str | None = None) -> None:
         self.socket = folder / "v.sock"
         self.url = f"unix://{self.socket}?db=0"
         settings = ["--stream-node-max-bytes", "512", "--hash-max-listpack-value", "1024", "--save", "", *options]
-        command = [get_binary_path(), "--port", "0", "--unixsocket", self.socket, "--dir", folder, *settings]
+        command = [binary or get_binary_path(), "--port", "0", "--unixsocket", self.socket, "--dir", folder, *settings]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         self.client = redis.Redis(unix_socket_path=str(self.socket))
         self.wait()

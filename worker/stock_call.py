@@ -71,7 +71,7 @@ class StockCall:
         callback = self._callbacks.get(when)
         if callback is None:
             return None
-        self.job._status = STATUS[when]
+        stock.set_status(self.job, STATUS[when])
         body = partial(contextvars.copy_context().run, callback, self.job, self.job.connection, *args)
         call = asyncio.get_running_loop().run_in_executor(None, body)
         seconds = getattr(self.job, f"{when}_callback_timeout")

@@ -27,7 +27,7 @@ local function audit(id)
     'allow_dependency_failures')
   if not f then return end
   -- Before anything is put right by it: what a stock worker did is no disorder, and its watchers have not been told.
-  if is_ahead(f.status, f.last) then follow(id) end
+  if differs(f.status, f.last) then follow(id) end
   if not f.created then
     adopt(id, f.origin or 'default')
   elseif is_over(id, f) then

@@ -35,6 +35,8 @@ local function tell_worker()
   end
 end
 
+-- A stock worker has begun it, and no tick has seen that.
+if f.last and STATE[f.last] ~= f.state then call('ZREM', state_key(STATE[f.last]), id) end
 if f.state == 'running' then tell_worker() else leave_line(id, f) end
 end_cancelled(id, f, retention, '')
 release_dependents(MOST_RELEASED)

@@ -27,8 +27,10 @@ if too_soon('promote_throttle', interval) then return { 0, 0 } end
 local left = batch
 for _, key in ipairs(call('SMEMBERS', P .. ':queues')) do
   local queue = string.sub(key, #P + 8)
+  -- RQ's scheduler moves them; it would write what it has read before over what we wrote.
+  local others_do = call('EXISTS', P .. ':scheduler-lock:' .. queue) == 1
   local due = call('ZRANGEBYSCORE', P .. ':scheduled:' .. queue, '-inf', string.format('%.6f', now / 1000000),
-    'LIMIT', 0, left)
+    'LIMIT', 0, others_do and 0 or left)
   for _, id in ipairs(due) do move(id, queue) end
   many('ZREM', P .. ':scheduled:' .. queue, due)
   left = left - #due

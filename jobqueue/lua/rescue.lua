@@ -14,6 +14,7 @@ local tick = tonumber(ARGV[5])
 -- include: unleased
 -- include: execution_records
 -- include: release_dependents
+-- include: follow
 -- include: wake
 
 local function holds_back()
@@ -39,9 +40,15 @@ end
 
 local counts = { requeued = 0, failed = 0, stopped = 0 }
 
+local function leave_to_others(id, f)
+  call('HSET', job_key(id), 'x_run', pack_run(f))
+  if f.limiter and f.status == 'queued' then keep_admitted(f.limiter, id) end
+  if differs(f.status, f.last) then accept(id, f) end
+end
+
 local function rescue(token)
   local id, execution = split(token)
-  local f = job(id, 'worker_name', 'x_records')
+  local f = job(id, 'worker_name', 'x_records', 'x_progress', 'x_error')
   if not f or f.exec ~= execution then return purge_token(token, id) end
   free_slot(id, token, f.user, f.limiter, f.queue, f.type)
   if f.x_records then forget_records(f.worker_name, id, execution) end
@@ -50,6 +57,8 @@ local function rescue(token)
     return settle_foreign_cancel(id)
   end
   f.exec = nil
+  -- RQ's tools have given it up before the lease was over.
+  if f.status ~= 'started' then return leave_to_others(id, f) end
   f.losses = f.losses + 1
   if f.losses < tonumber(f.max_lost) then
     counts.requeued = counts.requeued + 1

@@ -22,7 +22,7 @@ local function meet(id, queue)
   if not values[2] then
     adopt(id, queue)
     adopted = adopted + 1
-  elseif is_ahead(values[1], string.match(values[3] or '', '^%S+')) then
+  elseif differs(values[1], string.match(values[3] or '', '^%S+')) then
     follow(id)
   end
 end

@@ -86,7 +86,9 @@ function repeats(id, execution, worker, value)
   if delay > 0 then
     schedule(id, f, now + delay)
   else
-    enter_line(id, f, now)
+    if f.limiter then keep_admitted(f.limiter, id) end
+    call('HSET', job_key(id), 'status', 'queued', 'x_mark', mark('queued'), 'enqueued_at', iso(now))
+    push(f.queue, id)
     move_state(id, 'running', 'pending', f.created)
     changed(id, 'pending', 0, f.user, f.type)
   end

@@ -1,20 +1,62 @@
--- A stock worker changes a record without a word: index and watchers follow it on its way to the end. A way back is no
--- worker's doing, and of what we run ourselves our own workers tell.
--- Needs: record, ends.
-local function follow(id)
-  local f = job(id, 'x_progress')
-  local token = id .. ':' .. (f.exec or '')
-  if not f.created or call('ZSCORE', LEASES, token) or call('ZSCORE', STOPPING, token) then return end
+-- What others wrote into a record without a word: index and watchers follow it, or our own last word stands. Of what we run
+-- ourselves our own workers tell.
+-- Needs: slots, ends, attempts. `give_back` follows.
+local REGISTRY = { finished = 'finished', failed = 'failed', canceled = 'canceled' }
+
+local function differs(status, last)
+  local now_in, was_in = STATE[status], STATE[last]
+  return now_in and was_in and (now_in ~= was_in or status == 'stopped' and last == 'canceled')
+end
+
+-- A tool that takes an ended job back takes it out of its registry; a stock worker that has not heard of a cancel and a
+-- producer that saves an old copy do not. One that has been enqueued again under its id stands in the list.
+local function our_word_stands(id, f)
+  local registry = REGISTRY[f.last]
+  if not registry or not call('ZSCORE', P .. ':' .. registry .. ':' .. f.queue, id) then return false end
+  if f.last == 'canceled' then return true end
+  return not ENDED[f.state] and not call('LPOS', queue_key(f.queue), id)
+end
+
+local function restore(id, f)
+  call('LREM', queue_key(f.queue), 0, id)
+  for _, registry in ipairs({ 'finished', 'failed', 'canceled', 'scheduled', 'deferred' }) do
+    if registry ~= REGISTRY[f.last] then call('ZREM', P .. ':' .. registry .. ':' .. f.queue, id) end
+  end
+  call('HSET', job_key(id), 'status', f.last)
+  if f.limiter then
+    call('ZREM', waiting_key(f.limiter), id)
+    remember(f.limiter, id, f.type)
+  end
+  if f.last == 'canceled' and call('TTL', job_key(id)) < 0 then
+    call('EXPIRE', job_key(id), math.max(1, math.min(1e9, tonumber(f.failure_ttl) or 1)))
+  end
+end
+
+-- It had ended and waits again: as after a restart of our own.
+local function begin_anew(id, f)
+  note_attempt(id, f, STATE[f.last], f.x_error)
+  f.exec, f.attempt, f.failures, f.losses, f.ran, f.restarts = nil, 0, 0, 0, '0', f.restarts + 1
+  call('HSET', job_key(id), 'x_run', pack_run(f), 'x_progress', '0', 'x_step', '', 'x_done', '0', 'worker_name', '')
+  call('HDEL', job_key(id), 'x_error', 'x_reason', 'x_records')
+end
+
+-- `f`: with x_progress, x_error. Its status is right, whoever wrote it.
+local function accept(id, f)
   for _, state in ipairs(STATES) do call('ZREM', state_key(state), id) end
   call('ZADD', state_key(f.state), f.created, id)
   call('HSET', job_key(id), 'x_mark', mark(f.status))
+  if not ENDED[f.state] then
+    call('PERSIST', job_key(id))
+    for _, registry in pairs(REGISTRY) do call('ZREM', P .. ':' .. registry .. ':' .. f.queue, id) end
+    if ENDED[STATE[f.last]] then begin_anew(id, f) end
+  end
   changed(id, f.state, f.state == 'completed' and 1 or tonumber(f.x_progress) or 0, f.user, f.type)
   if ENDED[f.state] then note_end(id) end
 end
 
-local AHEAD = { pending = 0, scheduled = 0, running = 1, completed = 2, failed = 2, cancelled = 2 }
-
-local function is_ahead(status, last)
-  local now_in, was_in = STATE[status], STATE[last]
-  return now_in and was_in and AHEAD[now_in] > AHEAD[was_in]
+local function follow(id)
+  local f = job(id, 'x_progress', 'x_error')
+  local token = id .. ':' .. (f.exec or '')
+  if not f.created or call('ZSCORE', LEASES, token) or call('ZSCORE', STOPPING, token) then return end
+  if our_word_stands(id, f) then restore(id, f) else accept(id, f) end
 end

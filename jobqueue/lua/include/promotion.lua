@@ -21,11 +21,11 @@ function promote(limiter)
     local admitted = {}
     for i = 1, #popped, 2 do
       local id = popped[i]
-      local f = read_fields(id, 'status', 'origin')
+      local f = read_fields(id, 'status', 'origin', 'enqueue_at_front')
       if f[1] == 'rate_limited' and f[2] then
         admitted[#admitted + 1] = popped[i + 1]
         admitted[#admitted + 1] = id
-        push(f[2], id)
+        if f[3] == '1' then call('LPUSH', queue_key(f[2]), id) else push(f[2], id) end
         unmarked[id] = true
         places = places - 1
       end

@@ -32,6 +32,11 @@ local function free_stopping(id, token, f)
   call('HSET', job_key(id), 'x_run', pack_run(f))
 end
 
+-- It stays among the admitted, as RQ lets a job that runs again at once. Right after `free_slot`.
+local function keep_admitted(limiter, id)
+  local ids = freed.allowed[limiter]
+  if ids and ids[#ids] == id then ids[#ids] = nil end
+end
 -- include when needed: overtake
 -- Seldom: otherwise nobody has come who could stand before others.
 local function settle_lines()
