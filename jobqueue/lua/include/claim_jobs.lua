@@ -56,8 +56,10 @@ end
 
 local function start(id, execution, worker, core, run, data)
   local user, _, queue, job_type, created = string.match(core, CORE_HEAD)
-  local _, attempt, fence, failures, losses, ran, restarts, stopping = string.match(run, RUN)
+  local last, attempt, fence, failures, losses, ran, restarts, stopping = string.match(run, RUN)
   if not user or not attempt then return set_aside(id) end
+  -- It runs: a producer has saved an old copy and pushed it again.
+  if last ~= NONE and call('ZSCORE', LEASES, id .. ':' .. last) then return nil end
   if is_overdue(id) then return come_too_late(id) end
   if not may_run(id, user, stopping) then
     load_aside()

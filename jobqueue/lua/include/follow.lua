@@ -17,12 +17,18 @@ local function our_word_stands(id, f)
   return not ENDED[f.state] and not call('LPOS', queue_key(f.queue), id)
 end
 
-local function restore(id, f)
+local function leave_list(id, f)
   call('LREM', queue_key(f.queue), 0, id)
-  for _, registry in ipairs({ 'finished', 'failed', 'canceled', 'scheduled', 'deferred' }) do
+  for _, registry in ipairs({ 'scheduled', 'deferred' }) do call('ZREM', P .. ':' .. registry .. ':' .. f.queue, id) end
+end
+
+local function restore(id, f)
+  leave_list(id, f)
+  for _, registry in pairs(REGISTRY) do
     if registry ~= REGISTRY[f.last] then call('ZREM', P .. ':' .. registry .. ':' .. f.queue, id) end
   end
   call('HSET', job_key(id), 'status', f.last)
+  if (f.ended_at or '') == '' then call('HSET', job_key(id), 'ended_at', iso(now)) end
   if f.limiter then
     call('ZREM', waiting_key(f.limiter), id)
     remember(f.limiter, id, f.type)
@@ -30,6 +36,12 @@ local function restore(id, f)
   if f.last == 'canceled' and call('TTL', job_key(id)) < 0 then
     call('EXPIRE', job_key(id), math.max(1, math.min(1e9, tonumber(f.failure_ttl) or 1)))
   end
+end
+
+-- A producer has saved an old copy over a job that we run.
+local function restore_running(id, f)
+  leave_list(id, f)
+  call('HSET', job_key(id), 'status', 'started', 'started_at', iso(tonumber(f.fence)))
 end
 
 -- It had ended and waits again: as after a restart of our own.
@@ -55,8 +67,12 @@ local function accept(id, f)
 end
 
 local function follow(id)
-  local f = job(id, 'x_progress', 'x_error')
+  local f = job(id, 'x_progress', 'x_error', 'ended_at')
   local token = id .. ':' .. (f.exec or '')
-  if not f.created or call('ZSCORE', LEASES, token) or call('ZSCORE', STOPPING, token) then return end
+  if not f.created or call('ZSCORE', STOPPING, token) then return end
+  if call('ZSCORE', LEASES, token) then
+    if f.last == 'started' and not ENDED[f.state] then restore_running(id, f) end
+    return
+  end
   if our_word_stands(id, f) then restore(id, f) else accept(id, f) end
 end
