@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ log = logging.getLogger(__name__)
 
 
 class CancelListener:
+    """`subscribed`: commands sent from now on are heard."""
+
     def __init__(
         self,
         channel: WorkerChannel,
@@ -27,9 +30,12 @@ class CancelListener:
         self._offer = offer
         self._shut_down = shut_down
         self._drain = drain
+        self.subscribed = asyncio.Event()
 
     async def run(self) -> None:
         async for message in self._channel.messages():
+            # The first says that from now on none is missed.
+            self.subscribed.set()
             self._obey(message)
 
     def _obey(self, message: dict[str, Any]) -> None:

@@ -110,7 +110,7 @@ class Worker:
     async def _background(self) -> None:
         async with asyncio.TaskGroup() as group:
             self._group = group
-            group.create_task(self._register(), name="register")
+            group.create_task(self._register_at_first(), name="register")
             group.create_task(self.claim_loop.run(), name="claim-loop")
             group.create_task(self._listener.run(), name="cancel-listener")
             group.create_task(self._tick_always(self._queue.maintenance.tick), name="maintenance")
@@ -121,6 +121,11 @@ class Worker:
     def _register_soon(self) -> None:
         if self._group is not None and not self._stopping.is_set():
             self._group.create_task(self._register(), name="register")
+
+    async def _register_at_first(self) -> None:
+        """Who sees this worker may send it commands."""
+        await self._listener.subscribed.wait()
+        await self._register()
 
     async def _register(self) -> None:
         while True:
