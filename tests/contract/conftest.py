@@ -12,7 +12,7 @@ from conftest import ValkeyServer
 from rq_support import Processes, Site
 
 
-@pytest.fixture(scope="session", params=["valkey", "redis"])
+@pytest.fixture(scope="module", params=["valkey", "redis"])
 def rq_server(request: pytest.FixtureRequest) -> Iterator[ValkeyServer]:
     binary = None
     if request.param == "redis":

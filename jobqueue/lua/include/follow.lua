@@ -71,7 +71,9 @@ local function follow(id)
   local token = id .. ':' .. (f.exec or '')
   if not f.created or call('ZSCORE', STOPPING, token) then return end
   if call('ZSCORE', LEASES, token) then
-    if f.last == 'started' and not ENDED[f.state] then restore_running(id, f) end
+    -- Of what RQ's tools have given up the rescue will hear.
+    local is_ours = f.last == 'started' and call('ZSCORE', P .. ':wip:' .. f.queue, token)
+    if is_ours and not ENDED[f.state] then restore_running(id, f) end
     return
   end
   if our_word_stands(id, f) then restore(id, f) else accept(id, f) end
