@@ -45,7 +45,7 @@ class StockJobs:
         if self._connection is None:
             self._connection = redis.Redis.from_url(self._url)
         job = Job(job_id, connection=self._connection, serializer=serializer)
-        job.restore(raw if isinstance(raw, dict) else dict(zip(raw[::2], raw[1::2], strict=True)))
+        job.restore(dict(zip(raw[::2], raw[1::2], strict=True)))
         return job
 
     def _check(self) -> None:

@@ -66,11 +66,15 @@ class Hands:
 
     async def lose(self, job: NewJob | str) -> None:
         """Its worker is lost, and somebody has noticed."""
-        claimed = self.held.pop(_id(job))
         await self.tick()
+        self.expire_lease(job)
+        await self.tick()
+
+    def expire_lease(self, job: NewJob | str) -> None:
+        """Its worker is lost; the next tick may take the job back."""
+        claimed = self.held.pop(_id(job))
         self.client.zadd("rq:x:leases", {claimed.token: 1})
         self.client.hset("rq:x:meta", "rescue_after", 0)
-        await self.tick()
 
     async def stop(self, job: NewJob | str) -> None:
         """The execution of a cancelled job has ended."""

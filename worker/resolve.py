@@ -42,9 +42,8 @@ def plain_function(name: str, allowed: tuple[str, ...], *, of_class: bool = Fals
     """
     _check(name, allowed)
     module, _, attribute = name.rpartition(".")
-    if of_class and inspect.isclass(owner := _class(module)):
-        return _plain(getattr(owner, attribute))
-    return _plain(_attribute(module, attribute))
+    owner = _class(module) if of_class else None
+    return _plain(getattr(owner, attribute) if owner else _attribute(module, attribute))
 
 
 def method(instance: Any, name: str, allowed: tuple[str, ...]) -> PlainFunction:
@@ -63,13 +62,14 @@ def _plain(call: Callable[..., Any]) -> PlainFunction:
     return PlainFunction(call, inspect.iscoroutinefunction(call))
 
 
-def _class(name: str) -> Any:
-    """The class of this name, or None."""
+def _class(name: str) -> type | None:
+    """The class of this name; None when it is a module's."""
     module, _, attribute = name.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), attribute, None) if module else None
+        found = getattr(importlib.import_module(module), attribute, None) if module else None
     except ModuleNotFoundError:
         return None
+    return found if inspect.isclass(found) else None
 
 
 @lru_cache(maxsize=256)

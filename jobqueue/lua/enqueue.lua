@@ -181,7 +181,7 @@ local function concerns_admitted(limiter, best)
   return worst[2] and best < tonumber(worst[2])
 end
 
-local function let_in(limiter, room)
+local function write_lines(limiter, room)
   if #room.allowed == 0 and not room.best then return end
   note_limiter(limiter)
   many('ZADD', allowed_key(limiter), room.allowed)
@@ -195,7 +195,7 @@ for n, entry in ipairs(fresh) do store(entry, first + n - 1) end
 call('SADD', P .. ':queues', queue_key(queue))
 for user, entries in pairs(users) do many('ZADD', X .. 'user:' .. user, entries) end
 for state, entries in pairs(by_state) do many('ZADD', state_key(state), entries) end
-for limiter, room in pairs(limiters) do let_in(limiter, room) end
+for limiter, room in pairs(limiters) do write_lines(limiter, room) end
 if next(entered) then
   load_overtake()
   admit_entered()

@@ -64,3 +64,16 @@ async def test_over_a_job_that_has_ended(hands: Hands, job_id: str, end: str) ->
     found = await hands.get(job_id)
     assert (found.state, found.ended_at is not None) == (end, True)
     assert await hands.take() == []
+
+
+async def test_over_a_running_job_whose_worker_is_lost(hands: Hands, job_id: str) -> None:
+    old = copy_of(hands, job_id)
+    assert await hands.take() == [job_id]
+    await hands.tick()
+    old.save()
+    # The rescue comes before anybody has put the record right.
+    hands.expire_lease(job_id)
+    await hands.tick()
+    assert await hands.take() == [job_id]
+    await hands.end(job_id)
+    assert await hands.states(job_id) == ["completed"]

@@ -58,8 +58,8 @@ local function start(id, execution, worker, core, run, data)
   local user, _, queue, job_type, created = string.match(core, CORE_HEAD)
   local last, attempt, fence, failures, losses, ran, restarts, stopping = string.match(run, RUN)
   if not user or not attempt then return set_aside(id) end
-  -- It runs: a producer has saved an old copy and pushed it again. What RQ's tools give up they take out of this registry.
-  if last ~= NONE and call('ZSCORE', P .. ':wip:' .. queue, id .. ':' .. last) then return nil end
+  -- It runs: a producer has saved an old copy and pushed it again.
+  if last ~= NONE and is_in_wip(id .. ':' .. last, queue) then return nil end
   if is_overdue(id) then return come_too_late(id) end
   if not may_run(id, user, stopping) then
     load_aside()

@@ -2,6 +2,9 @@
 -- tools repair what they find incomplete. Needs: base.
 local RECORD_TTL = 90
 
+-- What RQ's tools give up they take out of this registry; a producer that saves an old copy of the job does not.
+local function is_in_wip(token, queue) return call('ZSCORE', P .. ':wip:' .. queue, token) end
+
 local function write_records(worker, id, execution)
   local key = P .. ':execution:' .. id .. ':' .. execution
   local float = string.format('%.6f', now / 1000000)

@@ -1,6 +1,6 @@
 -- What others wrote into a record without a word: index and watchers follow it, or our own last word stands. Of what we run
 -- ourselves our own workers tell.
--- Needs: slots, ends, attempts. `give_back` follows.
+-- Needs: slots, ends, attempts, execution_records. `give_back` follows.
 local REGISTRY = { finished = 'finished', failed = 'failed', canceled = 'canceled' }
 
 local function differs(status, last)
@@ -72,8 +72,7 @@ local function follow(id)
   if not f.created or call('ZSCORE', STOPPING, token) then return end
   if call('ZSCORE', LEASES, token) then
     -- Of what RQ's tools have given up the rescue will hear.
-    local is_ours = f.last == 'started' and call('ZSCORE', P .. ':wip:' .. f.queue, token)
-    if is_ours and not ENDED[f.state] then restore_running(id, f) end
+    if f.last == 'started' and not ENDED[f.state] and is_in_wip(token, f.queue) then restore_running(id, f) end
     return
   end
   if our_word_stands(id, f) then restore(id, f) else accept(id, f) end

@@ -7,7 +7,6 @@ function requeue(id, f, delay, outcome, error)
   note_attempt(id, f, outcome, error)
   if outcome == 'interrupted' then f.attempt = math.max(0, f.attempt - 1) end
   f.ran = int(tonumber(f.ran) + math.max(0, now - tonumber(f.fence)))
-  local order = tonumber(call('HGET', job_key(id), 'x_order') or f.created)
   local keeps_slot = f.limiter and delay == 0 and outcome == 'failed' and call('HEXISTS', job_key(id), 'x_digest') == 0
   local waits = f.limiter and not keeps_slot
   local status = delay > 0 and 'scheduled' or (waits and 'rate_limited' or 'queued')
@@ -21,7 +20,7 @@ function requeue(id, f, delay, outcome, error)
     if call('HGET', job_key(id), 'enqueue_at_front_on_retry') == '1' then call('HSET', job_key(id), 'ended_at', iso(now)) end
     call('ZADD', P .. ':scheduled:' .. f.queue, (now + delay) / 1000000, id)
   elseif waits then
-    local score = wait_score(f.priority, order)
+    local score = wait_score(f.priority, tonumber(call('HGET', job_key(id), 'x_order') or f.created))
     wait(f.limiter, f.type, id, score)
     note_limiter(f.limiter)
     note_entered(f.limiter, score)

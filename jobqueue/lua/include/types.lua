@@ -1,7 +1,7 @@
 -- Job types that have a limit of their own or are paused ("controlled" types). Their jobs wait in a line for each user and
 -- type, so that they stand before nobody who may run, and need a place of their type besides the one of their user.
 -- A part of `admission`, there when SPECIAL.
--- Exports: line_key lines_key places_key waiters_key free_places close_line wait_by_type takes_place best_waiting place_given sort_out promote_by_type promote_type
+-- Exports: line_key lines_key places_key waiters_key free_places wait_by_type takes_place best_waiting place_given sort_out promote_by_type promote_type
 function line_key(user, job_type) return X .. 'line:' .. user .. ':' .. job_type end
 function lines_key(user) return X .. 'lines:' .. user end
 function places_key(job_type) return X .. 'places:' .. job_type end
@@ -9,7 +9,7 @@ function waiters_key(job_type) return X .. 'waiters:' .. job_type end
 
 function free_places(job_type) return type_limit(job_type) - call('SCARD', places_key(job_type)) end
 
-function close_line(user, job_type)
+local function close_line(user, job_type)
   call('SREM', lines_key(user), job_type)
   call('ZREM', waiters_key(job_type), user)
 end
