@@ -2,7 +2,8 @@
 
 An include comes once, after those that its head `Needs:`. Of one that has an `Exports:` line only those names are seen,
 as Lua allows 200 a script; such a one may also be included `when needed`: its names are there after a call of
-`load_<name>`, because a script's call pays for every function that it defines.
+`load_<name>`, because a script's call pays for every function that it defines. An include's head names in `Loads:` what
+it calls for when needed, and includes in a text line what may use its own names.
 
 A script's head names its arguments (`local worker = ARGV[2]`); callers give them by keyword, and a batch follows as
 items of the size that the head's `Items:` line tells. Scripts are called by hash, so several versions of this library
@@ -25,6 +26,7 @@ from jobqueue.wire import Argument
 _ARGUMENT: Final = re.compile(r"^local (\w+) = (?:tonumber\()?ARGV\[(\d+)\]\)?(?: == '1')?$", re.M)
 _INCLUDE: Final = re.compile(r"^-- include( when needed)?: (\w+)$", re.M)
 _NEEDS: Final = re.compile(r"^-- .*\bNeeds: ((?:\w+, )*\w+)", re.M)
+_LOADS: Final = re.compile(r"^-- .*\bLoads: ((?:\w+, )*\w+)", re.M)
 _EXPORTS: Final = re.compile(r"^-- Exports: ([a-z_A-Z ]+)$", re.M)
 _ITEMS: Final = re.compile(r"^-- Items: ([a-z_ ]+?)(?: \(.*)?$", re.M)
 
@@ -89,7 +91,6 @@ class _Includes:
         self._folder = folder
         self._always = set(always)
         self._when_needed = set(when_needed)
-        self._is_inside = bool(self._always)
 
     def __call__(self, line: re.Match[str]) -> str:
         name = line[2]
@@ -101,38 +102,63 @@ class _Includes:
 
     def _texts(self, name: str) -> Iterator[str]:
         """Those that it needs first."""
-        if name in self._when_needed and self._is_inside:
+        if name in self._when_needed:
             yield f"load_{name}()\n"
         if name in self._always | self._when_needed:
             return
         self._always.add(name)
-        text, needs, exports = self._read(name)
-        for need in needs:
+        part = self._read(name)
+        yield from self._before(part)
+        if not part.exports:
+            yield _INCLUDE.sub(self, part.text)
+        else:
+            yield f"local {', '.join(part.exports)}\ndo\n{_INCLUDE.sub(self._inside(), part.text)}end\n"
+
+    def _before(self, part: _Part) -> Iterator[str]:
+        for need in part.needs:
             yield from self._texts(need)
-        text = _INCLUDE.sub(self, text)
-        yield f"local {', '.join(exports)}\ndo\n{text}end\n" if exports else text
+        for name in part.loads:
+            yield self._loader(name)
 
     def _loader(self, name: str) -> str:
         """What only this one needs stays inside: few functions are cheaper to make than many."""
         if name in self._when_needed:
             return ""
         if name in self._always:
-            return f"local function load_{name}() end"
-        text, needs, exports = self._read(name)
-        if not exports:
+            return f"local function load_{name}() end\n"
+        part = self._read(name)
+        if not part.exports:
             raise TypeError(f"include {name} exports nothing")
-        inside = _Includes(self._folder, self._always, self._when_needed)
-        before = "".join(text for need in needs for text in inside._texts(need))
-        text = _INCLUDE.sub(inside, text)
+        inside = self._inside()
+        before = "".join(inside._before(part))
+        text = _INCLUDE.sub(inside, part.text)
         self._when_needed.add(name)
-        head = f"local {', '.join(exports)}\nlocal function load_{name}()\nif {exports[0]} then return end\n"
+        head = f"local {', '.join(part.exports)}\nlocal function load_{name}()\nif {part.exports[0]} then return end\n"
         return f"{head}{before}{text}end\n"
 
-    def _read(self, name: str) -> tuple[str, list[str], list[str]]:
-        """Its text, what it needs, and what it exports."""
+    def _inside(self) -> _Includes:
+        """For a part whose own names nobody else sees."""
+        return _Includes(self._folder, self._always, self._when_needed)
+
+    def _read(self, name: str) -> _Part:
         text = (self._folder / f"{name}.lua").read_text("utf-8")
-        needs, exports = _NEEDS.search(text), _EXPORTS.search(text)
-        return text, needs[1].split(", ") if needs else [], exports[1].split() if exports else []
+        needs, loads, exports = _NEEDS.search(text), _LOADS.search(text), _EXPORTS.search(text)
+        return _Part(
+            text,
+            needs[1].split(", ") if needs else [],
+            loads[1].split(", ") if loads else [],
+            exports[1].split() if exports else [],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """An include: its text, names of others that it needs always and when needed, and names that it exports."""
+
+    text: str
+    needs: list[str]
+    loads: list[str]
+    exports: list[str]
 
 
 def names() -> Iterable[str]:

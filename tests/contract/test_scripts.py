@@ -97,6 +97,24 @@ def test_what_is_there_anyway_is_loaded_by_nobody(lua: Path) -> None:
     ]  # fmt: skip
 
 
+def test_what_an_include_loads_is_there_for_all_that_follow(lua: Path) -> None:
+    own, top = "-- Exports: g\n", "-- Loads: own.\n-- Exports: f\n"
+    write(lua, "-- include: top\n-- include: side\nreturn 1\n", own=own, top=top, side="-- Needs: own.\n")
+    assert [line for line in text(lua) if line] == [
+        "local g", "local function load_own()", "if g then return end", "-- Exports: g", "end",
+        "local f", "do", *top.splitlines(), "end", "load_own()", "-- Needs: own.", "return 1",
+    ]  # fmt: skip
+
+
+def test_what_an_include_defines_among_its_own_names_is_there_for_nobody_else(lua: Path) -> None:
+    own, top = "-- Exports: g\n", "-- Exports: f\n-- include when needed: own\n"
+    write(lua, "-- include: top\n-- include when needed: own\nreturn 1\n", own=own, top=top)
+    loads_own = ["local g", "local function load_own()", "if g then return end", "-- Exports: g", "end"]
+    assert [line for line in text(lua) if line] == [
+        "local f", "do", "-- Exports: f", *loads_own, "end", *loads_own, "return 1",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("script", "top", "error"),
     [

@@ -1,10 +1,9 @@
 -- Takes up to `want` jobs from the queue lists and gives their leases to a worker.
 -- A repeated claim number gets the jobs of the first time (the reply was lost); an older one is refused.
--- Needs: slots, execution_records, running, release_dependents.
 -- `eager`: write RQ's execution records at once.
+-- Needs: slots, execution_records, running, release_dependents.
+-- Loads: adopt, call_off.
 -- Exports: claim_jobs check_claim
--- include when needed: adopt
--- include when needed: call_off
 local taken = { jobs = {}, ids = {}, leases = {}, wip = {}, live = {}, running = {}, tokens = {} }
 local live_count = {}
 

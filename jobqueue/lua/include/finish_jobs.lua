@@ -1,10 +1,8 @@
 -- Records what became of executions and frees their slots. Items: kind job_id execution_id value error permanent.
 -- An execution that lost its lease changes nothing: `stale`, or its old verdict when it had finished before.
 -- Needs: slots, outcome, times, execution_records, release_dependents.
+-- Loads: requeue, failures, unleased.
 -- Exports: finish_jobs
--- include when needed: requeue
--- include when needed: failures
--- include when needed: unleased
 local OUTCOME_SIZE = 6
 local GONE_SECONDS = 60
 local finished = { ids = {}, completed = {}, registry = {}, gone = {}, good = 0, bad = 0, busy = 0 }

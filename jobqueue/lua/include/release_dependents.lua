@@ -1,6 +1,6 @@
 -- Who waits for the jobs that have ended in this call: most have nobody. `most`: records to look at.
 -- Needs: slots, ends.
--- include when needed: dependents
+-- Loads: dependents.
 local function release_dependents(most)
   if #ended == 0 or not have_dependents(ended) then return end
   load_dependents()
