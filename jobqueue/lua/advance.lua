@@ -12,6 +12,9 @@ local want = tonumber(ARGV[6])
 local execution_prefix = ARGV[7]
 local lease = tonumber(ARGV[8])
 local eager = ARGV[9] == '1'
+-- include: slots
+-- include: ends
+-- include when needed: unleased
 -- include: finish_jobs
 -- include: claim_jobs
 -- include: wake

@@ -11,8 +11,12 @@ local ended_before = tonumber(ARGV[4])
 -- include: leader
 -- include: adopt
 -- include: follow
+-- include: slots
+-- include: ends
+-- include when needed: damaged
 -- include: places
 -- include: release_dependents
+-- include: sound
 
 local oldest = ended_before > 0 and iso(ended_before)
 local counts = { removed = 0, repaired = 0, damaged = 0 }
@@ -23,9 +27,11 @@ local function is_over(id, f)
 end
 
 local function audit(id)
-  local f = job(id, 'ended_at', 'x_digest', 'x_due', 'x_order', 'origin', 'x_expires', 'x_unique', 'dependency_ids',
+  local f = sound_job(id, 'ended_at', 'x_digest', 'x_due', 'x_order', 'origin', 'x_expires', 'x_unique', 'dependency_ids',
     'allow_dependency_failures')
   if not f then return end
+  if f.created and not f.last then call('HSET', job_key(id), 'x_mark', mark(f.status)) end
+  if f.x_digest and f.origin ~= f.queue then call('HSET', job_key(id), 'origin', f.queue) end
   -- Before anything is put right by it: what a stock worker did is no disorder, and its watchers have not been told.
   if is_ahead(f.status, f.last) then follow(id) end
   if not f.created then
@@ -44,6 +50,8 @@ for i = ITEMS, #ARGV do
   local ok = pcall(audit, ARGV[i])
   if not ok then
     call('SADD', X .. 'damaged', ARGV[i])
+    load_damaged()
+    bury(ARGV[i])
     counts.damaged = counts.damaged + 1
   end
 end

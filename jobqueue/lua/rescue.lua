@@ -10,6 +10,9 @@ local lease = tonumber(ARGV[3])
 local batch = tonumber(ARGV[4])
 local tick = tonumber(ARGV[5])
 -- include: throttle
+-- include: slots
+-- include: ends
+-- include when needed: damaged
 -- include: failures
 -- include: unleased
 -- include: execution_records
@@ -42,6 +45,10 @@ local counts = { requeued = 0, failed = 0, stopped = 0 }
 local function rescue(token)
   local id, execution = split(token)
   local f = job(id, 'worker_name', 'x_records')
+  if f and f.damaged and f.damaged ~= 'status' then
+    load_damaged()
+    return bury(id)
+  end
   if not f or f.exec ~= execution then return purge_token(token, id) end
   free_slot(id, token, f.user, f.limiter, f.queue, f.type)
   if f.x_records then forget_records(f.worker_name, id, execution) end
@@ -69,7 +76,10 @@ for _, token in ipairs(expired) do rescue(token) end
 for _, token in ipairs(ended) do
   local id = split(token)
   local f = job(id)
-  if f then
+  if f and not f.created or f and not f.attempt then
+    load_damaged()
+    bury(id)
+  elseif f then
     free_stopping(id, token, f)
     counts.stopped = counts.stopped + 1
   else

@@ -13,16 +13,31 @@ local batch = tonumber(ARGV[4])
 -- include: release_dependents
 -- include: follow
 -- include: running
+-- include: sound
 
 local adopted = 0
 
+-- Whether others wrote something into it that is to be put right before anything else. `values`: of a record.
+local function is_odd(values, last)
+  local status, core, run = values[1], values[2], values[4]
+  if not core then return not STATE[status] end
+  return not STATE[status] or is_behind(status, last) or not last or not string.find(core, CORE_HEAD)
+    or run and not string.find(run, RUN)
+end
+
 local function meet(id, queue)
-  local values = read_fields(id, 'status', 'x_core', 'x_mark')
+  local values = read_fields(id, 'status', 'x_core', 'x_mark', 'x_run')
   if not values[1] then return end
+  local last = string.match(values[3] or '', '^(%S+) %d+ %d+$')
+  if is_odd(values, last) then
+    local f = sound_job(id)
+    if f.created and not f.last then call('HSET', job_key(id), 'x_mark', mark(f.status)) end
+    return
+  end
   if not values[2] then
     adopt(id, queue)
     adopted = adopted + 1
-  elseif is_ahead(values[1], string.match(values[3] or '', '^%S+')) then
+  elseif is_ahead(values[1], last) then
     follow(id)
   end
 end

@@ -1,11 +1,23 @@
--- Jobs that were taken from the list and may not run now. A part of `claim_jobs`.
+-- Jobs that were taken from the list and may not run now, or not at all. A part of `claim_jobs`.
 -- Needs: slots.
--- Exports: park send_back
+-- Exports: park send_back set_aside come_too_late wanted_again settle_gone
+-- include when needed: call_off
+-- include when needed: damaged
+-- include when needed: behind
+-- include when needed: unleased
+-- A record with nonsense in it cannot be run; the operator finds it among the damaged, and the others go on.
+function set_aside(id)
+  has_made_room = true
+  load_damaged()
+  bury(id, nil, true)
+end
+
 local function read_order(id, core)
   local f = {}
   read_core(f, core)
   if not f.created then return set_aside(id) end
-  return f, wait_score(f.priority, tonumber(call('HGET', job_key(id), 'x_order') or f.created))
+  local order = string.match(call('HGET', job_key(id), 'x_order') or '', '^%d+$')
+  return f, wait_score(f.priority, tonumber(order or f.created))
 end
 
 local function leave_place(id, job_type)
@@ -32,4 +44,41 @@ function send_back(id, core)
   call('HSET', job_key(id), 'status', 'rate_limited')
   unmarked[id] = nil
   wait(f.limiter, f.type, id, score)
+end
+
+function come_too_late(id)
+  local f = job(id, 'x_progress')
+  if f.damaged then return set_aside(id) end
+  has_made_room = true
+  load_call_off()
+  call_off(id, f, NOT_IN_TIME, true)
+end
+
+-- Whether somebody has put a job that had started or ended into its list again. `f`: its record.
+local function is_requeued(id, f)
+  local last = STATE[f.last]
+  if not last or last == 'pending' or last == 'scheduled' then return f.status == 'queued' end
+  load_behind()
+  return not (f.created and f.attempt and put_back(id, f, true)) and f.status == 'queued'
+end
+
+-- What is no plain waiting job. Most of it is dropped from the list: a second entry of a running job, an old copy, a record
+-- that has gone or cannot be read.
+function wanted_again(id, status)
+  if not string.find(id, '^[%w_-]+$') then
+    call('SADD', X .. 'damaged', id)
+  elseif not status then
+    has_made_room = true
+    load_unleased()
+    purge_id(id)
+  elseif status == 'queued' or not STATE[status] then
+    if is_requeued(id, job(id)) then return true end
+    if not STATE[call('HGET', job_key(id), 'status')] then set_aside(id) end
+  end
+  return false
+end
+
+-- Places that ids without a record had.
+function settle_gone()
+  if purge_ownerless then purge_ownerless() end
 end

@@ -4,19 +4,12 @@
 -- `eager`: write RQ's execution records at once.
 -- Exports: claim_jobs check_claim
 -- include when needed: adopt
--- include when needed: call_off
 local taken = { jobs = {}, ids = {}, leases = {}, wip = {}, live = {}, running = {}, tokens = {} }
 local live_count = {}
 
 local function live_of(user)
   live_count[user] = live_count[user] or call('SCARD', X .. 'live:' .. user)
   return live_count[user]
-end
-
--- A record with nonsense in it cannot be run; the operator finds it among the damaged, and the others go on.
-local function set_aside(id)
-  call('SADD', X .. 'damaged', id)
-  return nil
 end
 
 -- What could not run has left a place to others, who may be taken in the same call.
@@ -32,14 +25,6 @@ local function is_overdue(id)
   return deadline and tonumber(deadline) <= now
 end
 
-local function come_too_late(id)
-  local f = job(id, 'x_progress')
-  if not f.created then return set_aside(id) end
-  has_made_room = true
-  load_call_off()
-  call_off(id, f, NOT_IN_TIME, true)
-end
-
 -- The old execution of a restarted job may still be stopping; the user may hold all his slots by other ways.
 local function may_run(id, user, stopping)
   if stopping ~= NONE and call('ZSCORE', STOPPING, id .. ':' .. stopping) then return false end
@@ -47,18 +32,30 @@ local function may_run(id, user, stopping)
 end
 
 -- Anything else than a waiting job is dropped from the list: a second entry of a running one, a record that has gone,
--- a key of another type under a job's name, or an id that RQ does not allow.
+-- a key of another type under a job's name, an id that RQ does not allow, or an old copy of one that runs or has ended.
 local function readable(id)
-  local values = read_fields(id, 'status', 'x_core', 'x_run', 'data')
-  if values[1] ~= 'queued' and not (values[1] == 'rate_limited' and unmarked[id]) then return nil end
-  return string.find(id, '^[%w_-]+$') and values or set_aside(id)
+  local values = read_fields(id, 'status', 'x_core', 'x_run', 'data', 'x_mark')
+  local last = STATE[string.match(values[5] or '', '^%S+')]
+  if (values[1] == 'queued' or values[1] == 'rate_limited' and unmarked[id]) and string.find(id, '^[%w_-]+$')
+    and (not last or last == 'pending' or last == 'scheduled') then
+    return values
+  end
+  load_aside()
+  return wanted_again(id, values[1]) and values
 end
 
 local function start(id, execution, worker, core, run, data)
   local user, _, queue, job_type, created = string.match(core, CORE_HEAD)
   local _, attempt, fence, failures, losses, ran, restarts, stopping = string.match(run, RUN)
-  if not user or not attempt then return set_aside(id) end
-  if is_overdue(id) then return come_too_late(id) end
+  if not user or #created > LONGEST_TIME or not attempt or attempt + failures + losses + restarts > MOST_COUNTED
+    or #fence > LONGEST_TIME or #ran > LONGEST_TIME then
+    load_aside()
+    return set_aside(id)
+  end
+  if is_overdue(id) then
+    load_aside()
+    return come_too_late(id)
+  end
   if not may_run(id, user, stopping) then
     load_aside()
     return park(id, user, core)
@@ -130,7 +127,7 @@ local function jobs_again(remembered)
   for id, execution in string.gmatch(remembered, '([^ :]+):([^ ]+)') do
     local values = call('HMGET', job_key(id), 'x_core', 'x_run', 'data')
     if values[1] and call('ZSCORE', LEASES, id .. ':' .. execution) then
-      local _, attempt, fence, failures = string.match(values[2], RUN)
+      local _, attempt, fence, failures = string.match(values[2] or '', RUN)
       jobs[#jobs + 1] = { id, execution, values[1], tonumber(attempt), fence, failures, values[3] or '' }
     end
   end
@@ -152,6 +149,7 @@ local function take(worker, queues, want, execution_prefix, lease)
     for _ = 1, MOST_ROUNDS do
       has_made_room = false
       for queue in string.gmatch(queues, '[^,]+') do take_from(queue, goal, worker, execution_prefix) end
+      if settle_gone then settle_gone() end
       if not has_made_room then break end
       give_back()
     end

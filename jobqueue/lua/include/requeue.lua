@@ -7,7 +7,7 @@ function requeue(id, f, delay, outcome, error)
   note_attempt(id, f, outcome, error)
   if outcome == 'interrupted' then f.attempt = math.max(0, f.attempt - 1) end
   f.ran = int(tonumber(f.ran) + math.max(0, now - tonumber(f.fence)))
-  local order = tonumber(call('HGET', job_key(id), 'x_order') or f.created)
+  local order = tonumber(string.match(call('HGET', job_key(id), 'x_order') or '', '^%d+$') or f.created)
   local status = delay > 0 and 'scheduled' or (f.limiter and 'rate_limited' or 'queued')
   call('HSET', job_key(id), 'status', status, 'x_mark', mark(status), 'x_run', pack_run(f), 'x_progress', '0',
     'x_step', '', 'x_done', '0', 'worker_name', '')
