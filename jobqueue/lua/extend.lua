@@ -32,7 +32,8 @@ local function renew(id, execution, records)
   call('ZADD', LEASES, deadline, token)
   if status == 'canceled' or status == 'stopped' then return 2 end
   call('ZADD', P .. ':wip:' .. queue, backstop, token)
-  call('HSET', job_key(id), 'last_heartbeat', at)
+  -- An old copy that somebody saved over the record does not know the worker.
+  call('HSET', job_key(id), 'last_heartbeat', at, 'worker_name', worker)
   if records == '1' then write_records(worker, id, execution) end
   return 1
 end

@@ -12,6 +12,7 @@ import rq
 from conftest import ValkeyServer, eventually
 
 from jobqueue import Claimed, Completed, Ended, Failed, JobChange, JobQueue, Lane, NewJob, rq_format
+from jobqueue.fsck import fsck
 from jobqueue.errors import DuplicateJob, UnknownWorker
 from jobqueue.leases import LOST, RENEWED, Holding, LeaseRenewer
 
@@ -88,6 +89,9 @@ async def test_an_id_that_is_none_is_not_claimed(queue: JobQueue, lane: Lane, va
     assert taken.job_id == good.job_id
     assert valkey.client.smembers("rq:x:damaged") == {b"\xff\xfe", b"a b", b"a:b"}
     await lane.advance([Ended(taken, Completed(1))], 0)
+    assert sum("no job may have this id" in problem for problem in fsck(valkey.client)) == 3
+    for job_id in (b"\xff\xfe", b"a b", b"a:b"):
+        valkey.client.delete(b"rq:job:" + job_id)
 
 
 async def test_a_key_of_another_type_under_an_id_is_a_conflict(queue: JobQueue, valkey: ValkeyServer) -> None:
@@ -186,9 +190,11 @@ async def test_a_record_with_nonsense_hides_no_other(
     await queue.producer.enqueue_many([good, bad])
     before = valkey.client.hget(f"rq:job:{bad.job_id}", field)
     valkey.client.hset(f"rq:job:{bad.job_id}", field, value)
-    assert [found and found.job_id for found in await queue.inspector.get_many([good.job_id, bad.job_id])] == [
-        good.job_id, None,
+    found = await queue.inspector.get_many([good.job_id, bad.job_id])
+    assert [job and (job.job_id, job.reason) for job in found] == [
+        (good.job_id, None), (bad.job_id, f"the record is damaged: {field}"),
     ]  # fmt: skip
+    assert [problem for problem in fsck(valkey.client) if bad.job_id in problem and field in problem]
     if before is None:
         valkey.client.hdel(f"rq:job:{bad.job_id}", field)
     else:
