@@ -102,7 +102,7 @@ def _read_record(client: redis.Redis, p: Picture, job_id: str) -> None:
     raw: dict[bytes, bytes] = client.hgetall(key)  # type: ignore[assignment]
     f = {_word(k): _word(v) for k, v in raw.items()}
     fields = damage.damaged_fields(f if "x_v" in f else {"status": f.get("status", "")})
-    if "x_damaged" in f:
+    if "x_damaged" in f and client.sismember(p.keys.damaged, job_id):
         p.damaged[job_id] = "it was set aside, " + f.get("x_reason", "the record was damaged")
     elif fields:
         p.damaged[job_id] = damage.reason(fields)

@@ -44,6 +44,7 @@ local counts = { requeued = 0, failed = 0, stopped = 0 }
 
 local function rescue(token)
   local id, execution = split(token)
+  if not id then return call('ZREM', LEASES, token) end
   local f = job(id, 'worker_name', 'x_records')
   if f and f.damaged and f.damaged ~= 'status' then
     load_damaged()
@@ -70,13 +71,21 @@ end
 
 if too_soon('rescue_throttle', interval) or holds_back() then return { 0, 0, 0, 0 } end
 local before = running_now()
-local expired = call('ZRANGEBYSCORE', LEASES, '-inf', int(now), 'LIMIT', 0, batch)
-local ended = call('ZRANGEBYSCORE', STOPPING, '-inf', int(now), 'LIMIT', 0, batch)
+-- Besides those that are over: no worker asks for a lease so long that it ends in years.
+local NEVER = now + 1000 * lease + 86400000000
+local function over(key)
+  local tokens = call('ZRANGEBYSCORE', key, '-inf', int(now), 'LIMIT', 0, batch)
+  for _, token in ipairs(call('ZRANGEBYSCORE', key, int(NEVER), '+inf', 'LIMIT', 0, batch)) do tokens[#tokens + 1] = token end
+  return tokens
+end
+local expired, ended = over(LEASES), over(STOPPING)
 for _, token in ipairs(expired) do rescue(token) end
 for _, token in ipairs(ended) do
   local id = split(token)
-  local f = job(id)
-  if f and not f.created or f and not f.attempt then
+  local f = id and job(id)
+  if not id then
+    call('ZREM', STOPPING, token)
+  elseif f and not f.created or f and not f.attempt then
     load_damaged()
     bury(id)
   elseif f then
@@ -92,4 +101,4 @@ give_back()
 mark_queued()
 wake_waiting(before)
 publish()
-return { counts.requeued, counts.failed, counts.stopped, (#expired == batch or #ended == batch) and 1 or 0 }
+return { counts.requeued, counts.failed, counts.stopped, (#expired >= batch or #ended >= batch) and 1 or 0 }

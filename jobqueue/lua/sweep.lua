@@ -32,6 +32,7 @@ local function meet(id, queue)
   if is_odd(values, last) then
     local f = sound_job(id)
     if f.created and not f.last then call('HSET', job_key(id), 'x_mark', mark(f.status)) end
+    if is_ahead(f.status, f.last) then follow(id) end
     return
   end
   if not values[2] then

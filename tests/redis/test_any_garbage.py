@@ -1,5 +1,6 @@
-"""Anything, written by others into the record of a job in any state: no other job is touched by it, nothing that reads or
-writes fails in a way that is not documented, and `fsck` names what cannot be put right.
+"""Anything, written by others into the record of a job in any state: no other job is touched by it.
+
+Nothing that reads or writes fails in a way that is not documented, and `fsck` names what cannot be put right.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ EXAMPLES = settings(
 )  # fmt: skip
 
 FIELDS = (
-    "status", "origin", "data", "timeout", "result_ttl", "failure_ttl", "ttl", "created_at", "enqueued_at", "started_at",
-    "ended_at", "worker_name", "description", "rate_limit_key", "rate_limit_concurrency", "retries_left",
+    "status", "origin", "data", "timeout", "result_ttl", "failure_ttl", "ttl", "created_at", "enqueued_at",
+    "started_at", "ended_at", "worker_name", "description", "rate_limit_key", "rate_limit_concurrency", "retries_left",
     "retry_intervals", "repeats_left", "repeat_intervals", "dependency_ids", "allow_dependency_failures", "group_id",
     "number_of_retries", "enqueue_at_front_on_retry", "success_callback_name", "webhooks", "meta",
-    "x_v", "x_core", "x_run", "x_mark", "x_due", "x_order", "x_expires", "x_unique", "x_history", "x_progress", "x_step",
-    "x_done", "x_total", "x_error", "x_backoff", "x_keep", "x_reason", "x_dependents", "x_schedule", "x_answer",
-    "x_repeated", "x_retry", "x_digest", "x_records", "x_damaged",
+    "x_v", "x_core", "x_run", "x_mark", "x_due", "x_order", "x_expires", "x_unique", "x_history", "x_progress",
+    "x_step", "x_done", "x_total", "x_error", "x_backoff", "x_keep", "x_reason", "x_dependents", "x_schedule",
+    "x_answer", "x_repeated", "x_retry", "x_digest", "x_records", "x_damaged",
 )  # fmt: skip
 # What decides where a job stands is tried more often.
 OFTEN = ("status", "origin", "x_core", "x_run", "x_mark", "x_due", "x_order", "rate_limit_key", "dependency_ids")
@@ -176,7 +177,9 @@ class Place:
         held = list(self.hands.held.values())
         renewer.renew([Holding(job.job_id, job.execution_id, True) for job in held], state="busy", rss_mb=1)
         renewer.close()
-        await Consumer(self.queue.namespace, "test").progress([(job, Progress(0.5, "half")) for job in held])
+        await Consumer(self.queue.namespace, "test").progress(
+            [(job, Progress(job.token, fraction=0.5, step="half")) for job in held]
+        )
 
     async def work(self) -> None:
         """Ends what is held and takes what there is, in one call; the victim sometimes fails."""
@@ -222,7 +225,7 @@ class Place:
         kind = self.client.type(f"rq:job:{self.victim}")
         damaged = {member.decode("utf-8", "replace") for member in self.client.smembers("rq:x:damaged")}
         (job,) = await self.queue.inspector.get_many([self.victim])
-        if job and job.reason and job.reason.startswith("the record is damaged") or kind not in (b"hash", b"none"):
+        if (job and job.reason and job.reason.startswith("the record is damaged")) or kind not in (b"hash", b"none"):
             assert self.victim in damaged
             assert [problem for problem in problems if self.victim in problem]
         else:

@@ -5,10 +5,12 @@
 local ENDED_IN = { finished = 'finished', failed = 'failed', stopped = 'failed', canceled = 'canceled' }
 local DEEPEST = 20000
 
--- RQ's requeue takes a job out of its registry, an old copy does not. A failed job that somebody has put into the list
+-- RQ's requeue takes a job out of its registry, an old copy does not; a worker of RQ's that ends it files it. A failed job that somebody has put into the list
 -- may run again: it has no result to lose.
 local function has_ended(id, f, popped)
   if not call('ZSCORE', P .. ':' .. ENDED_IN[f.last] .. ':' .. f.queue, id) then return false end
+  local filed = ENDED_IN[f.status]
+  if filed and call('ZSCORE', P .. ':' .. filed .. ':' .. f.queue, id) then return false end
   if f.last == 'finished' or f.last == 'canceled' then return true end
   return not (popped or call('LPOS', queue_key(f.queue), id, 'MAXLEN', DEEPEST))
 end

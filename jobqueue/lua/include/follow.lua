@@ -16,5 +16,5 @@ local AHEAD = { pending = 0, scheduled = 0, running = 1, completed = 2, failed =
 
 local function is_ahead(status, last)
   local now_in, was_in = STATE[status], STATE[last]
-  return now_in and was_in and AHEAD[now_in] > AHEAD[was_in]
+  return now_in and was_in and (AHEAD[now_in] > AHEAD[was_in] or ENDED[was_in] and ENDED[now_in] and now_in ~= was_in)
 end

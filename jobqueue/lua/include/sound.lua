@@ -2,10 +2,11 @@
 -- Needs: record, limits.
 -- include when needed: damaged
 -- include when needed: behind
--- Whether somebody has written an older status over our last word, or none that there is.
+-- Whether somebody has written an older status over our last word, another end, or none that there is.
 local function is_behind(status, last)
   local now_in, was_in = STATE[status], STATE[last]
-  return was_in and was_in ~= 'pending' and was_in ~= 'scheduled' and now_in ~= was_in and not ENDED[now_in]
+  return was_in and was_in ~= 'pending' and was_in ~= 'scheduled' and now_in ~= was_in
+    and (ENDED[was_in] or not ENDED[now_in])
 end
 
 local function sound_job(id, ...)

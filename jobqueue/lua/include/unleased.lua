@@ -36,6 +36,9 @@ function purge_ownerless()
     many('ZREM', X .. 'user:' .. user, ids)
     if many('ZREM', allowed_key(limiter), ids) > 0 then freed.allowed[limiter] = freed.allowed[limiter] or {} end
   end
+  for _, job_type in ipairs(SPECIAL and call('HKEYS', X .. 'types') or {}) do
+    if many('SREM', places_key(job_type), ids) > 0 then freed.places[job_type] = freed.places[job_type] or {} end
+  end
 end
 
 -- The record is not what the execution wrote: nobody can read it, or a stock tool deleted it while the job ran, and the id
