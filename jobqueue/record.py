@@ -17,8 +17,8 @@ CORE_SEPARATOR: Final = "\x1f"
 MOST_ATTEMPTS: Final = 20
 # Longer numbers fit in no answer.
 LONGEST_NUMBER: Final = 18
-_RUN: Final = re.compile(rf"(\S+){r' ([0-9]{1,17})' * 6} (\S+)")
-_MARK: Final = re.compile(r"(\S+) ([0-9]{1,17}) ([0-9]{1,17})")
+_RUN: Final = re.compile(rf"(\S+){r' ([0-9]{1,18})' * 6} (\S+)")
+_MARK: Final = re.compile(r"(\S+) ([0-9]{1,18}) ([0-9]{1,18})")
 
 
 class Core(NamedTuple):

@@ -29,9 +29,9 @@ from jobqueue.job import Progress
 from jobqueue.keys import is_job_id
 from jobqueue.leases import Holding, LeaseRenewer
 
-# Twenty seconds together on a slow machine.
+# Some twenty seconds together.
 EXAMPLES = settings(
-    max_examples=120, deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate),
+    max_examples=400, deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 
@@ -94,12 +94,13 @@ class Place:
         self.queue, self.client, self.url = queue, server.client, server.url
         self.hands = Hands(queue, server.client)
         self.stock = rq.Queue("default", connection=server.client, serializer=JSONSerializer)
-        self.victim = ""
+        self.life = self.victim = ""
         self.good: list[str] = []
         self.ran: list[str] = []
 
     async def prepare(self, life: str) -> None:
         await self.queue.register_worker()
+        self.life = life
         self.victim = await (self._stock if life.startswith("stock") else self._ours)(life)
         beside = [new("ann"), new("ann"), new("bob")]
         await self.hands.add(*beside)
@@ -228,6 +229,9 @@ class Place:
         if (job and job.reason and job.reason.startswith("the record is damaged")) or kind not in (b"hash", b"none"):
             assert self.victim in damaged
             assert [problem for problem in problems if self.victim in problem]
+        elif self.life.startswith("stock"):
+            # Where RQ's registries have it is its tools' affair; it is named if they have left it somewhere else.
+            assert all(self.victim in problem for problem in problems)
         else:
             assert problems == []
 

@@ -2,7 +2,7 @@
 -- Needs: limits, record, order.
 -- Exports: adopt
 local function whole(text, default)
-  return text and #text <= LONGEST_TIME + 1 and string.match(text, '^%-?%d+$') or default
+  return text and #text <= LONGEST_TIME and string.match(text, '^%-?%d+$') or default
 end
 
 local NO_WEBHOOKS = 'its webhooks are not called: workers of this queue call none'

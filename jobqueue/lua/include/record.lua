@@ -12,7 +12,7 @@ NONE = '-'
 CORE_HEAD = '^([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31(%d+)\31(%-?%d+)\31'
 local CORE_TAIL = '(%-?%d+)\31(%d+)\31(%d+)\31(%-?%d+)\31([^\31]*)\31([^\31]*)$'
 -- More digits than any time or counter of ours has: Lua would write them in another way than it reads them.
-LONGEST_TIME = 17
+LONGEST_TIME = 18
 MOST_COUNTED = 1e9
 RUN = '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$'
 REPEATS = string.byte('r')
