@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -15,6 +15,9 @@ from jobqueue.job import Claimed, Completed, Failed, Halted, Outcome, Progress, 
 from jobqueue.namespace import Namespace
 from jobqueue.record import EMPTY_CORE, parse_core
 from jobqueue.wire import Argument
+
+# No clock of an event loop takes all that a stock producer may write.
+LONGEST_TIMEOUT: Final = 10**9
 
 # Why a claim brought less than was wanted: '' it did not.
 Shortage = Literal["", "empty", "limit", "suspended", "draining"]
@@ -176,7 +179,7 @@ def decode_claimed(row: list[Any], trust_pickles: bool = False) -> Claimed:
         fence=int(fence),
         failures=int(failures),
         max_attempts=core.max_attempts,
-        timeout_seconds=core.timeout if core.timeout > 0 else None,
+        timeout_seconds=min(core.timeout, LONGEST_TIMEOUT) if core.timeout > 0 else None,
         serializer=call.serializer,
         instance=call.instance,
         has_callbacks="c" in core.flags,

@@ -29,9 +29,17 @@ _REGISTRY = {
 def fsck(client: redis.Redis, prefix: str = "rq") -> list[str]:
     """All violations found, one sentence each; empty when all is well."""
     picture = read(client, Keys(prefix))
-    checks = (_index, _places, _executions, _limiters, _records, *fsck_waiting.CHECKS)
+    checks = (_damaged, _index, _places, _executions, _limiters, _records, *fsck_waiting.CHECKS)
     found = [problem for check in checks for problem in check(picture)]
     return found + list(_registries(client, picture))
+
+
+def _damaged(p: Picture) -> Iterator[str]:
+    for job_id, why in p.damaged.items():
+        yield f"job {job_id} is damaged: {why}"
+    for queue, job_id in p.lists:
+        if job_id not in p.known:
+            yield f"the list of {queue} holds {job_id}, which has no record"
 
 
 def _index(p: Picture) -> Iterator[str]:
@@ -41,7 +49,7 @@ def _index(p: Picture) -> Iterator[str]:
             yield f"job {job_id} is {f['status']} but in the index as {found}"
     for state in STATES:
         if state not in TERMINAL:
-            for job_id in p.states[state] - p.jobs.keys():
+            for job_id in p.states[state] - p.known:
                 yield f"index {state} holds {job_id}, which has no record"
 
 
@@ -65,7 +73,7 @@ def _places(p: Picture) -> Iterator[str]:
         if f["status"] == "started" and f"{job_id}:{execution}" not in p.leases:
             yield f"job {job_id} runs under another execution than {execution}"
     for user, ids in p.parked.items():
-        for job_id in ids - p.jobs.keys():
+        for job_id in ids - p.known:
             yield f"parked of {user} holds {job_id}, which has no record"
 
 
@@ -78,6 +86,8 @@ def _executions(p: Picture) -> Iterator[str]:
     for token in tokens:
         job_id, _, execution = token.rpartition(":")
         f = p.jobs.get(job_id)
+        if f is None and job_id in p.known:
+            continue
         if f is None:
             yield f"execution {token} has no record"
             continue
@@ -103,7 +113,7 @@ def _limiters(p: Picture) -> Iterator[str]:
         for job_id in ids & p.jobs.keys():
             if p.jobs[job_id]["status"] not in ("queued", "started") and job_id not in live:
                 yield f"limiter {name} keeps a place for {job_id}, which is {p.jobs[job_id]['status']}"
-        for job_id in ids - p.jobs.keys():
+        for job_id in ids - p.known:
             yield f"limiter {name} keeps a place for {job_id}, which has no record"
     for job_id, f in p.jobs.items():
         limiter = record.read_core(f).limiter

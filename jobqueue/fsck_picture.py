@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 
+from jobqueue import damage
 from jobqueue.keys import STATES, Keys, is_job_id
 
 
@@ -18,6 +19,10 @@ class Picture:
 
     keys: Keys
     jobs: dict[str, dict[str, str]] = field(default_factory=dict)
+    # What nobody can read, or was set aside: why.
+    damaged: dict[str, str] = field(default_factory=dict)
+    # Ids under which there is something, whatever it is.
+    known: set[str] = field(default_factory=set)
     ttls: dict[str, int] = field(default_factory=dict)
     states: dict[str, set[str]] = field(default_factory=dict)
     lists: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -58,13 +63,9 @@ def read(client: redis.Redis, keys: Keys) -> Picture:
     p = Picture(keys)
     for key in _scan(client, keys.job("")):
         job_id = key.removeprefix(keys.job(""))
-        if not is_job_id(job_id) or client.type(key) != b"hash":
-            continue
-        raw: dict[bytes, bytes] = client.hgetall(key)  # type: ignore[assignment]
-        f = {k.decode(): v.decode("utf-8", "replace") for k, v in raw.items()}
-        if "x_v" in f:
-            p.jobs[job_id] = f
-            p.ttls[job_id] = client.ttl(key)
+        if is_job_id(job_id):
+            _read_record(client, p, job_id)
+    _read_damaged(client, p)
     for state in STATES:
         p.states[state] = _text(client.zrange(keys.state(state), 0, -1))
     p.queues = sorted(name.removeprefix(keys.queue("")) for name in _text(client.smembers(keys.queues)))
@@ -89,6 +90,40 @@ def read(client: redis.Redis, keys: Keys) -> Picture:
     return p
 
 
+def _read_record(client: redis.Redis, p: Picture, job_id: str) -> None:
+    key = p.keys.job(job_id)
+    kind = client.type(key)
+    if kind == b"none":
+        return
+    p.known.add(job_id)
+    if kind != b"hash":
+        p.damaged[job_id] = f"under its name is a {_word(kind)}"
+        return
+    raw: dict[bytes, bytes] = client.hgetall(key)  # type: ignore[assignment]
+    f = {_word(k): _word(v) for k, v in raw.items()}
+    fields = damage.damaged_fields(f if "x_v" in f else {"status": f.get("status", "")})
+    if "x_damaged" in f and client.sismember(p.keys.damaged, job_id):
+        p.damaged[job_id] = "it was set aside, " + f.get("x_reason", "the record was damaged")
+    elif fields:
+        p.damaged[job_id] = damage.reason(fields)
+    if "x_v" in f and not fields:
+        p.jobs[job_id] = f
+        p.ttls[job_id] = client.ttl(key)
+
+
+def _word(raw: Any) -> str:
+    return str(raw.decode("utf-8", "replace"))
+
+
+def _read_damaged(client: redis.Redis, p: Picture) -> None:
+    """Ids that are none, which somebody has put into a list."""
+    members: set[bytes] = client.smembers(p.keys.damaged)  # type: ignore[assignment]
+    for job_id in members:
+        name = _word(job_id)
+        if not is_job_id(name) and client.exists(p.keys.job("").encode() + job_id):
+            p.damaged[name] = "no job may have this id"
+
+
 def _read_waiting(client: redis.Redis, p: Picture) -> None:
     keys = p.keys
     for queue in p.queues:
@@ -104,4 +139,4 @@ def _read_waiting(client: redis.Redis, p: Picture) -> None:
         p.places[name] = _text(client.smembers(keys.places(name)))
     p.deadlines = _text(client.zrange(keys.deadlines, 0, -1))
     raw: dict[bytes, bytes] = client.hgetall(keys.unique)  # type: ignore[assignment]
-    p.unique = {token.decode(): job_id.decode() for token, job_id in raw.items()}
+    p.unique = {_word(token): _word(job_id) for token, job_id in raw.items()}

@@ -32,6 +32,8 @@ def _types(p: Picture) -> Iterator[str]:
     for name, ids in p.places.items():
         for job_id in ids:
             f = p.jobs.get(job_id)
+            if job_id in p.damaged:
+                continue
             if f is None or (f["status"] not in ("queued", "started") and job_id not in live):
                 yield f"type {name} keeps a place for {job_id}, which is {f['status'] if f else 'gone'}"
     for job_id, f in p.jobs.items():
@@ -39,13 +41,15 @@ def _types(p: Picture) -> Iterator[str]:
         if job_type in p.types and f["status"] == "started" and job_id not in p.places[job_type]:
             yield f"job {job_id} runs without a place of its type {job_type}"
     for key, ids in p.lines.items():
-        for job_id in ids - p.jobs.keys():
+        for job_id in ids - p.known:
             yield f"{key} holds {job_id}, which has no record"
 
 
 def _deadlines(p: Picture) -> Iterator[str]:
     for job_id in p.deadlines:
         f = p.jobs.get(job_id)
+        if job_id in p.damaged:
+            continue
         if f is None or f["status"] == "started" or record.state_of(f) in TERMINAL:
             yield f"job {job_id} has a deadline for its start, but is {f['status'] if f else 'gone'}"
 

@@ -9,8 +9,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from jobqueue import record, rq_format
-from jobqueue.errors import JobNotFound
+from jobqueue import damage, record, rq_format
+from jobqueue.errors import JobNotFound, ScriptError
 from jobqueue.job import Job, JobPage, Waiting
 from jobqueue.keys import STATES
 from jobqueue.namespace import Namespace
@@ -84,10 +84,11 @@ class Inspector:
         most = MOST_LOOKED_AT if job_type is not None else min(MOST_LOOKED_AT, limit + GHOSTS_EXPECTED)
         given: dict[str, Argument] = {"user": user_id or "", "before": cursor or 0, "most": most}
         flat, rest = await self._namespace.run("page", given, sorted(states))
-        jobs = await self.get_many([job_id.decode() for job_id in flat[::2]])
+        # Whoever writes into an index may write ids and times that are none.
+        jobs = await self.get_many([job_id.decode("utf-8", "replace") for job_id in flat[::2]])
         # A job may have moved on, or expired, since its id was found.
         found = [
-            (job, int(created))
+            (job, _score(created))
             for job, created in zip(jobs, flat[1::2], strict=True)
             if job is not None
             and (not states or job.state in states)
@@ -97,20 +98,27 @@ class Inspector:
         shown = tuple(job for job, _ in found[:limit])
         if len(found) > limit:
             return JobPage(shown, found[limit - 1][1])
-        return JobPage(shown, int(rest) if rest else None)
+        return JobPage(shown, _score(rest) if rest else None)
 
     def _readable(self, job_id: str, row: list[bytes | None] | ReplyError, now: int) -> Job | None:
         if isinstance(row, ReplyError) or row[0] is None:
             return None
+        f = {name: value.decode("utf-8", "replace") for name, value in zip(_FIELDS, row, strict=True) if value}
         try:
-            return self._job(job_id, row, now)
-        except (ValueError, KeyError) as error:
-            # Somebody else wrote into the record: it must not hide the jobs that are read with it.
-            log.error("the record of a job is damaged: %s", error, extra={"job_id": job_id})
-            return None
+            return self._job(job_id, f, now)
+        except (ValueError, KeyError):
+            # Somebody else wrote into the record. What can be read is shown, and why it is not all.
+            fields = damage.damaged_fields({"status": "", **f})
+            log.error("the record of a job is damaged: %s", ", ".join(fields), extra={"job_id": job_id})
+            return replace(self._job(job_id, damage.without(f, fields), now), reason=damage.reason(fields))
 
     async def _result(self, job_id: str) -> Any:
-        entries = await self._namespace.call("XREVRANGE", self._namespace.keys.results(job_id), "+", "-", "COUNT", 1)
+        try:
+            entries = await self._namespace.call(
+                "XREVRANGE", self._namespace.keys.results(job_id), "+", "-", "COUNT", 1
+            )
+        except ScriptError as error:
+            return f"Unreadable result: {error}"
         if not entries:
             return None
         pairs = entries[0][1]
@@ -122,8 +130,7 @@ class Inspector:
         except rq_format.DecodeError as error:
             return f"Unreadable result: {error}"
 
-    def _job(self, job_id: str, row: list[bytes | None], now: int) -> Job:
-        f = {name: value.decode("utf-8", "replace") for name, value in zip(_FIELDS, row, strict=True) if value}
+    def _job(self, job_id: str, f: dict[str, str], now: int) -> Job:
         core, run, mark = record.read_core(f), record.read_run(f), record.read_mark(f)
         state = record.state_of(f)
         started, ended = _time(f, "started_at"), _time(f, "ended_at")
@@ -139,10 +146,10 @@ class Inspector:
             priority=core.priority,
             progress=1.0 if state == "completed" else max(0.0, min(1.0, float(f.get("x_progress", 0)))),
             step=f.get("x_step", ""),
-            items_done=int(f.get("x_done", 0)),
-            items_total=int(f.get("x_total", 0)),
+            items_done=record.whole(f.get("x_done", "0")),
+            items_total=record.whole(f.get("x_total", "0")),
             created_at=_time(f, "created_at") or 0,
-            due_at=_moment(f["x_due"]) if "x_due" in f else None,
+            due_at=damage.moment(f["x_due"]) if "x_due" in f else None,
             started_at=started,
             ended_at=ended if state in ("completed", "failed", "cancelled") else None,
             execution_seconds=_execution_seconds(run.ran, state, started, ended, now, waited="worker_name" not in f),
@@ -151,14 +158,14 @@ class Inspector:
             restarts=run.restarts,
             worker=f.get("worker_name"),
             max_attempts=core.max_attempts,
-            retries_left=int(f["retries_left"]) if "retries_left" in f else None,
+            retries_left=record.whole(f["retries_left"]) if "retries_left" in f else None,
             attempts=record.read_attempts(f, state, run, started, ended),
             reason=f.get("x_reason"),
             depends_on=record.read_dependencies(f),
             on_failure=record.read_policy(f),
             dependents=dependents,
             dependents_total=dependents_total,
-            expires_in=int(f["x_expires"]) if "x_expires" in f else None,
+            expires_in=record.whole(f["x_expires"]) if "x_expires" in f else None,
             schedule_id=f.get("x_schedule"),
             announced=mark.status == f["status"] or {mark.status, f["status"]} == {"queued", "rate_limited"},
         )
@@ -200,16 +207,12 @@ def _states() -> tuple[State, ...]:
     return STATES  # type: ignore[return-value]
 
 
+def _score(text: bytes) -> int:
+    return int(max(1.0, min(1e18, float(text)))) if b"." in text or not text.isdigit() else min(int(text), 10**18)
+
+
 def _time(f: dict[str, str], name: str) -> int | None:
     return rq_format.parse_time(f[name].encode()) if name in f else None
-
-
-def _moment(text: str) -> int:
-    """Unix microseconds. Raises ValueError for what no calendar has."""
-    micros = int(text)
-    if not 0 <= micros < 10**18:
-        raise ValueError(f"{micros} is no time")
-    return micros
 
 
 def _execution_seconds(

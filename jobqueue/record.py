@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from jobqueue.job import DEFAULT_USER, Attempt, OnFailure, Priority
+from jobqueue.keys import is_job_id
 from jobqueue.rq_format import parse_time
 from jobqueue.states import FROM_RQ, TERMINAL, State
 
 CORE_SEPARATOR: Final = "\x1f"
 MOST_ATTEMPTS: Final = 20
+# Longer numbers fit in no answer.
+LONGEST_NUMBER: Final = 18
+_RUN: Final = re.compile(rf"(\S+){r' ([0-9]{1,18})' * 6} (\S+)")
+_MARK: Final = re.compile(r"(\S+) ([0-9]{1,18}) ([0-9]{1,18})")
 
 
 class Core(NamedTuple):
@@ -56,6 +62,13 @@ class Mark(NamedTuple):
     status_seq: int
 
 
+def whole(text: str) -> int:
+    """Raises ValueError for what is no whole number, or one that nobody can need."""
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError("the number is too long")
+    return int(text)
+
+
 # It never changes, and who asks for a job asks again.
 @lru_cache(maxsize=4096)
 def parse_core(text: str) -> Core:
@@ -67,12 +80,12 @@ def parse_core(text: str) -> Core:
         f"user:{user}" if limiter == "+" else limiter,
         queue,
         job_type,
-        int(created),
-        int(ttl),
-        int(failure_ttl),
-        int(attempts),
-        int(lost),
-        int(timeout),
+        whole(created),
+        whole(ttl),
+        whole(failure_ttl),
+        whole(attempts),
+        whole(lost),
+        whole(timeout),
         priority or "normal",  # type: ignore[arg-type]
         flags,
     )
@@ -90,7 +103,10 @@ def read_core(f: Mapping[str, str]) -> Core:
 def read_run(f: Mapping[str, str]) -> Run:
     if "x_run" not in f:
         return Run(None, 0, 0, 0, 0, 0, 0, None)
-    execution, *numbers, stopping = f["x_run"].split(" ")
+    found = _RUN.fullmatch(f["x_run"])
+    if found is None:
+        raise ValueError("x_run is not what an execution leaves")
+    execution, *numbers, stopping = found.groups()
     attempt, fence, failures, losses, ran, restarts = map(int, numbers)
     return Run(_some(execution), attempt, fence, failures, losses, ran, restarts, _some(stopping))
 
@@ -98,13 +114,16 @@ def read_run(f: Mapping[str, str]) -> Run:
 def read_mark(f: Mapping[str, str]) -> Mark:
     if "x_mark" not in f:
         return Mark("", 0, 0)
-    status, seq, status_seq = f["x_mark"].split(" ")
+    found = _MARK.fullmatch(f["x_mark"])
+    if found is None:
+        raise ValueError("x_mark is not our last word")
+    status, seq, status_seq = found.groups()
     return Mark(status, int(seq), int(status_seq))
 
 
 def state_of(f: Mapping[str, str]) -> State:
-    """`f`: status, and x_retry of a job of ours that waits for its back-off."""
-    state = FROM_RQ.get(f["status"], "pending")
+    """`f`: status, and x_retry of a job of ours that waits for its back-off. Raises KeyError for no such word."""
+    state = FROM_RQ[f["status"]]
     return "pending" if state == "scheduled" and "x_retry" in f else state
 
 
@@ -122,15 +141,15 @@ def _attempt(line: str) -> Attempt | None:
     try:
         restarts, number, worker, started, ended, outcome, error = json.loads(line)
         return Attempt(
-            run=int(restarts),
-            attempt=int(number),
-            worker=worker,
+            run=whole(str(restarts)),
+            attempt=whole(str(number)),
+            worker=_text(worker),
             started_at=parse_time(started.encode()) or 0,
             ended_at=parse_time(ended.encode()),
-            outcome=outcome,
-            error=error or None,
+            outcome=_text(outcome),
+            error=_text(error) or None,
         )
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -155,8 +174,9 @@ def read_dependencies(f: Mapping[str, str]) -> tuple[str, ...]:
     if "dependency_ids" not in f:
         return ()
     try:
-        return tuple(str(job_id) for job_id in json.loads(f["dependency_ids"]))
-    except (ValueError, TypeError):
+        ids = json.loads(f["dependency_ids"])
+        return tuple(job_id for job_id in ids if isinstance(job_id, str) and is_job_id(job_id))
+    except (ValueError, TypeError, RecursionError):
         return ()
 
 
@@ -169,7 +189,14 @@ def read_policy(f: Mapping[str, str]) -> OnFailure | None:
 def read_dependents(f: Mapping[str, str]) -> tuple[int, tuple[str, ...]]:
     """How many there were ever, and the first of them."""
     count, *ids = f.get("x_dependents", "0").split(" ")
-    return int(count), tuple(ids)
+    return whole(count), tuple(ids)
+
+
+def _text(value: object) -> str:
+    """JSON may name halves of characters, which no answer can hold. Raises TypeError."""
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value.encode("utf-8", "replace").decode()
 
 
 def _some(word: str) -> str | None:

@@ -19,6 +19,9 @@
 A job that waits for others is pending (`deferred` in RQ's words): when they have ended it is released, into its user's
 line, or to `scheduled` when its time has not come.
 
+A job whose record others have damaged is set aside: failed, and it says why. Where a stock tool has saved an old copy
+over a job that runs or has ended, our own last word is put back.
+
 `TRANSITIONS` is the same drawing as data. The scripts implement it, the model test holds them to it.
 """
 
@@ -66,5 +69,7 @@ TRANSITIONS: Final[dict[str, frozenset[tuple[State | None, State | None]]]] = {
     "cancel": frozenset({("pending", "cancelled"), ("scheduled", "cancelled"), ("running", "cancelled")}),
     "stopped": frozenset({("cancelled", "cancelled")}),
     "restart": frozenset({("failed", "pending"), ("cancelled", "pending")}),
+    # Its record was damaged by others, at whatever comes across it.
+    "set_aside": frozenset({("pending", "failed"), ("scheduled", "failed"), ("running", "failed")}),
     "remove": frozenset({("completed", None), ("failed", None), ("cancelled", None)}),
 }

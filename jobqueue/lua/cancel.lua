@@ -7,11 +7,15 @@ local retention = tonumber(ARGV[3])
 -- include: call_off
 -- include: adopt
 -- include: release_dependents
+-- include: sound
 
-local f = job(id, 'worker_name', 'x_progress', 'origin')
+local f = sound_job(id, 'worker_name', 'x_progress', 'origin')
 if not f then return refuse('NOT_FOUND', id) end
 if f.state == 'cancelled' then return 0 end
-if f.state == 'completed' or f.state == 'failed' then return refuse('WRONG_STATE', f.state) end
+if f.state == 'completed' or f.state == 'failed' then
+  publish()
+  return refuse('WRONG_STATE', f.state)
+end
 if not f.created then
   local worker = f.worker_name
   f = adopt(id, f.origin or 'default')

@@ -29,7 +29,7 @@ local function is_live(token) return call('ZSCORE', LEASES, token) or call('ZSCO
 -- The job's own execution, or the one of before it was cancelled or restarted.
 local function has_live_execution(id, run)
   local exec, stopping = string.match(run or FRESH_RUN, '^(%S+) .* (%S+)$')
-  return is_live(id .. ':' .. exec) or is_live(id .. ':' .. stopping)
+  return exec and is_live(id .. ':' .. exec) or exec and is_live(id .. ':' .. stopping)
 end
 
 local function job_belongs(id)

@@ -51,7 +51,8 @@ local function known(id)
   if call('EXISTS', job_key(id)) == 0 then return nil end
   local f = read_fields(id, 'status', 'x_digest', 'x_due', 'x_answer')
   -- As it was answered at first, whatever has become of the job.
-  if f[1] then return f[2] or '', f[4] or (f[3] and 'scheduled' or 'pending') end
+  local answered = (f[4] == 'pending' or f[4] == 'scheduled' or f[4] == 'cancelled') and f[4]
+  if f[1] then return f[2] or '', answered or (f[3] and 'scheduled' or 'pending') end
   -- Something else than a record has this name: no job can have it.
   if call('TYPE', job_key(id)).ok ~= 'hash' then return '', 'pending' end
   return nil

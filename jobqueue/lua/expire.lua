@@ -5,6 +5,7 @@ local prefix = ARGV[1]
 local batch = tonumber(ARGV[2])
 -- include: call_off
 -- include: release_dependents
+-- include when needed: damaged
 
 local function call_off_late(id)
   local f = job(id, 'x_progress')
@@ -14,7 +15,11 @@ end
 local overdue = call('ZRANGEBYSCORE', DEADLINES, '-inf', int(now), 'LIMIT', 0, batch)
 for _, id in ipairs(overdue) do
   -- Nonsense in one record must not hold up the others.
-  if not pcall(call_off_late, id) then call('SADD', X .. 'damaged', id) end
+  if not pcall(call_off_late, id) then
+    call('SADD', X .. 'damaged', id)
+    load_damaged()
+    bury(id)
+  end
 end
 many('ZREM', DEADLINES, overdue)
 release_dependents(MOST_RELEASED)

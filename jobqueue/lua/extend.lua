@@ -26,13 +26,14 @@ local function renew(id, execution, records)
     return 2
   end
   if not call('ZSCORE', LEASES, token) then return 0 end
-  local values = read_fields(id, 'status', 'origin')
-  local status, queue = values[1], values[2]
+  local values = read_fields(id, 'status', 'x_core')
+  local status, queue = values[1], string.match(values[2] or '', '^[^\31]*\31[^\31]*\31([^\31]*)\31')
   if not queue then return 0 end
   call('ZADD', LEASES, deadline, token)
   if status == 'canceled' or status == 'stopped' then return 2 end
   call('ZADD', P .. ':wip:' .. queue, backstop, token)
-  call('HSET', job_key(id), 'last_heartbeat', at)
+  -- An old copy that somebody saved over the record does not know the worker.
+  call('HSET', job_key(id), 'last_heartbeat', at, 'worker_name', worker)
   if records == '1' then write_records(worker, id, execution) end
   return 1
 end

@@ -8,11 +8,18 @@ local batch = tonumber(ARGV[3])
 -- include: overtake
 -- include: enter_line
 -- include: adopt
+-- include: sound
 
 local moved = 0
 
+local function is_no_time(text) return text and (not string.find(text, '^%d+$') or #text > LONGEST_TIME) end
+
 local function move(id, queue)
-  local f = job(id, 'x_due', 'x_order')
+  local f = sound_job(id, 'x_due', 'x_order')
+  if f and (is_no_time(f.x_due) or is_no_time(f.x_order)) then
+    load_damaged()
+    return bury(id)
+  end
   if not f or f.status ~= 'scheduled' then return end
   if not f.created then f = adopt(id, queue) end
   -- A scheduled job takes its place in line by its due time, a retry by its old place.

@@ -8,9 +8,11 @@ local batch = tonumber(ARGV[3])
 -- include: dependents
 -- include: release_dependents
 -- include: outcome
+-- include: sound
 
-local f = job(id, 'origin')
+local f = sound_job(id, 'origin')
 if not f then return refuse('NOT_FOUND', id) end
+publish()
 if not ENDED[f.state] then return refuse('WRONG_STATE', f.state) end
 if f.stopping and call('ZSCORE', STOPPING, id .. ':' .. f.stopping) then
   return refuse('STILL_STOPPING', 'its execution has not ended yet')

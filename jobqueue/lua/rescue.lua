@@ -16,6 +16,7 @@ local tick = tonumber(ARGV[5])
 -- include: release_dependents
 -- include: follow
 -- include: wake
+-- include when needed: damaged
 
 local function holds_back()
   local last = tonumber(call('HGET', META, 'rescue_tick') or now)
@@ -49,7 +50,12 @@ end
 
 local function rescue(token)
   local id, execution = split(token)
+  if not id then return call('ZREM', LEASES, token) end
   local f = job(id, 'worker_name', 'x_records', 'x_progress', 'x_error')
+  if f and f.damaged and f.damaged ~= 'status' then
+    load_damaged()
+    return bury(id)
+  end
   if not f or f.exec ~= execution then return purge_token(token, id) end
   free_slot(id, token, f.user, f.limiter, f.queue, f.type)
   if f.x_records then forget_records(f.worker_name, id, execution) end
@@ -72,13 +78,24 @@ end
 
 if too_soon('rescue_throttle', interval) or holds_back() then return { 0, 0, 0, 0 } end
 local before = running_now()
-local expired = call('ZRANGEBYSCORE', LEASES, '-inf', int(now), 'LIMIT', 0, batch)
-local ended = call('ZRANGEBYSCORE', STOPPING, '-inf', int(now), 'LIMIT', 0, batch)
+-- Besides those that are over: no worker asks for a lease so long that it ends in years.
+local NEVER = now + 1000 * lease + 86400000000
+local function over(key)
+  local tokens = call('ZRANGEBYSCORE', key, '-inf', int(now), 'LIMIT', 0, batch)
+  for _, token in ipairs(call('ZRANGEBYSCORE', key, int(NEVER), '+inf', 'LIMIT', 0, batch)) do tokens[#tokens + 1] = token end
+  return tokens
+end
+local expired, ended = over(LEASES), over(STOPPING)
 for _, token in ipairs(expired) do rescue(token) end
 for _, token in ipairs(ended) do
   local id = split(token)
-  local f = job(id)
-  if f then
+  local f = id and job(id)
+  if not id then
+    call('ZREM', STOPPING, token)
+  elseif f and not f.created or f and not f.attempt then
+    load_damaged()
+    bury(id)
+  elseif f then
     free_stopping(id, token, f)
     counts.stopped = counts.stopped + 1
   else
@@ -91,4 +108,4 @@ give_back()
 mark_queued()
 wake_waiting(before)
 publish()
-return { counts.requeued, counts.failed, counts.stopped, (#expired == batch or #ended == batch) and 1 or 0 }
+return { counts.requeued, counts.failed, counts.stopped, (#expired >= batch or #ended >= batch) and 1 or 0 }

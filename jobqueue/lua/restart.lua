@@ -14,10 +14,12 @@ local data = ARGV[4]
 -- include: parents
 -- include: attempts
 -- include: unique
+-- include: sound
 
-local f = job(id, 'origin', 'ended_at', 'worker_name', 'x_error', 'x_unique', 'x_expires', 'retries_left',
+local f = sound_job(id, 'origin', 'ended_at', 'worker_name', 'x_error', 'x_unique', 'x_expires', 'retries_left',
   'allow_dependency_failures', 'dependency_ids')
 if not f then return refuse('NOT_FOUND', id) end
+publish()
 if f.state ~= 'failed' and f.state ~= 'cancelled' then return refuse('WRONG_STATE', f.state) end
 local holder = f.x_unique and holder_of(f.x_unique, id)
 if holder then return refuse('UNIQUE_KEY_TAKEN', holder) end
@@ -38,7 +40,8 @@ local function forget_last_run()
   f.exec, f.attempt, f.failures, f.losses, f.ran, f.restarts = nil, 0, 0, 0, '0', f.restarts + 1
   call('HSET', job_key(id), 'x_run', pack_run(f), 'x_progress', '0', 'x_step', '', 'x_done', '0', 'x_total', '0',
     'started_at', '', 'ended_at', '', 'worker_name', '')
-  call('HDEL', job_key(id), 'x_error', 'x_reason', 'x_records', 'x_due', 'enqueued_at')
+  call('HDEL', job_key(id), 'x_error', 'x_reason', 'x_records', 'x_due', 'enqueued_at', 'x_damaged')
+  call('SREM', X .. 'damaged', id)
   if seen.retries_left then call('HSET', job_key(id), 'retries_left', math.max(0, f.max_attempts - 1)) end
   call('PERSIST', job_key(id))
   call('ZREM', P .. ':failed:' .. f.queue, id)
@@ -47,7 +50,8 @@ end
 
 local function take_keys()
   if seen.x_unique then call('HSET', UNIQUE, seen.x_unique, id) end
-  if seen.x_expires then call('ZADD', DEADLINES, int(now + seen.x_expires * 1000000), id) end
+  local expires = tonumber(string.match(seen.x_expires or '', '^%d+$') or '')
+  if expires then call('ZADD', DEADLINES, int(now + expires * 1000000), id) end
 end
 
 local function go_to_line()

@@ -13,16 +13,22 @@ local batch = tonumber(ARGV[4])
 -- include: release_dependents
 -- include: follow
 -- include: running
+-- include: sound
 
 local adopted = 0
 
 local function meet(id, queue)
-  local values = read_fields(id, 'status', 'x_core', 'x_mark')
-  if not values[1] then return end
-  if not values[2] then
+  local values = read_fields(id, 'status', 'x_core', 'x_mark', 'x_run')
+  local status, core, run = values[1], values[2], values[4]
+  if not status then return end
+  local last = string.match(values[3] or '', '^(%S+) %d+ %d+$')
+  if not STATE[status] or core and not (last and string.find(core, CORE_HEAD)) or run and not string.find(run, RUN) then
+    local f = sound_job(id)
+    if f.created and not f.last then call('HSET', job_key(id), 'x_mark', mark(f.status)) end
+  elseif not core then
     adopt(id, queue)
     adopted = adopted + 1
-  elseif differs(values[1], string.match(values[3] or '', '^%S+')) then
+  elseif differs(status, last) then
     follow(id)
   end
 end

@@ -140,5 +140,9 @@ local function explain(id)
 end
 
 local answer = {}
-for i = ITEMS, #ARGV do answer[#answer + 1] = explain(ARGV[i]) end
+for i = ITEMS, #ARGV do
+  -- Nonsense in one record must not keep the others from being explained.
+  local ok, found = pcall(explain, ARGV[i])
+  answer[#answer + 1] = ok and found or {}
+end
 return answer

@@ -126,7 +126,9 @@ async def nothing_is_left(site: Site, ids: list[str]) -> None:
     workers = {site.job(job_id).worker_name for job_id in ids}
     assert any(name.startswith("ours") for name in workers) and any(name.startswith("stock") for name in workers)
     for pattern in ("rq:rl*", "rq:execution*", "rq:wip:*", "rq:queue:*", "rq:x:live:*", "rq:x:parked*"):
-        assert site.client.keys(pattern) == [], pattern
+        # RQ's tools note when they have first seen an id on its way to a worker of theirs; the note expires.
+        left = [key for key in site.client.keys(pattern) if b":intermediate:first_seen:" not in key]
+        assert left == [], pattern
 
 
 async def cancelled_everywhere(site: Site, job_id: str) -> None:

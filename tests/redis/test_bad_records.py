@@ -13,6 +13,7 @@ from conftest import ValkeyServer, eventually
 
 from jobqueue import Claimed, Completed, Ended, Failed, JobChange, JobQueue, Lane, NewJob, rq_format
 from jobqueue.errors import DuplicateJob, UnknownWorker
+from jobqueue.fsck import fsck
 from jobqueue.leases import LOST, RENEWED, Holding, LeaseRenewer
 
 LEASE_US = 60_000_000
@@ -88,6 +89,9 @@ async def test_an_id_that_is_none_is_not_claimed(queue: JobQueue, lane: Lane, va
     assert taken.job_id == good.job_id
     assert valkey.client.smembers("rq:x:damaged") == {b"\xff\xfe", b"a b", b"a:b"}
     await lane.advance([Ended(taken, Completed(1))], 0)
+    assert sum("no job may have this id" in problem for problem in fsck(valkey.client)) == 3
+    for job_id in (b"\xff\xfe", b"a b", b"a:b"):
+        valkey.client.delete(b"rq:job:" + job_id)
 
 
 async def test_a_key_of_another_type_under_an_id_is_a_conflict(queue: JobQueue, valkey: ValkeyServer) -> None:
@@ -186,9 +190,11 @@ async def test_a_record_with_nonsense_hides_no_other(
     await queue.producer.enqueue_many([good, bad])
     before = valkey.client.hget(f"rq:job:{bad.job_id}", field)
     valkey.client.hset(f"rq:job:{bad.job_id}", field, value)
-    assert [found and found.job_id for found in await queue.inspector.get_many([good.job_id, bad.job_id])] == [
-        good.job_id, None,
+    found = await queue.inspector.get_many([good.job_id, bad.job_id])
+    assert [job and (job.job_id, job.reason) for job in found] == [
+        (good.job_id, None), (bad.job_id, f"the record is damaged: {field}"),
     ]  # fmt: skip
+    assert [problem for problem in fsck(valkey.client) if bad.job_id in problem and field in problem]
     if before is None:
         valkey.client.hdel(f"rq:job:{bad.job_id}", field)
     else:
@@ -238,3 +244,71 @@ async def test_a_worker_that_was_removed_claims_nothing(queue: JobQueue, lane: L
     with pytest.raises(UnknownWorker):
         await lane.advance([], 1)
     assert not valkey.client.exists("rq:x:worker:test")
+
+
+@pytest.mark.parametrize("harm", ["x_core", "x_run", "status", "other type", "deleted"])
+async def test_what_is_damaged_keeps_neither_its_users_place_nor_its_types(
+    queue: JobQueue, lane: Lane, valkey: ValkeyServer, harm: str
+) -> None:
+    await queue.control.set_limits(per_user=1, types={"ocr": 1})
+    bad, following, other = (replace(new(user), job_type="ocr") for user in ("ann", "ann", "bob"))
+    await queue.producer.enqueue_many([bad, following, other])
+    key = f"rq:job:{bad.job_id}"
+    if harm in ("other type", "deleted"):
+        valkey.client.delete(key)
+        if harm == "other type":
+            valkey.client.set(key, "nonsense")
+    else:
+        valkey.client.hset(key, harm, "nonsense")
+    seen: list[str] = []
+    ended: list[Ended] = []
+    for _ in range(4):
+        jobs = (await lane.advance(ended, 1)).jobs
+        seen += [job.job_id for job in jobs]
+        ended = [Ended(job, Completed(1)) for job in jobs]
+    assert sorted(seen) == sorted([following.job_id, other.job_id])
+    if harm in ("x_core", "x_run", "status"):
+        found = await queue.inspector.get(bad.job_id)
+        why = f"the record is damaged: {harm}"
+        assert (found.state, found.error, found.reason, found.user_id) == ("failed", why, why, "ann")
+    valkey.client.delete(key)
+    await queue.cleanup.run_if_due()
+
+
+async def test_a_batch_with_a_damaged_running_job_records_the_other_outcomes(
+    queue: JobQueue, lane: Lane, valkey: ValkeyServer
+) -> None:
+    jobs = await claimed(queue, lane, "ann", "bob", "cat", "dan")
+    valkey.client.hset(f"rq:job:{jobs['bob'].job_id}", "x_core", "nonsense")
+    valkey.client.hset(f"rq:job:{jobs['cat'].job_id}", "x_run", "nonsense")
+    valkey.client.hset("rq:worker:test", "successful_job_count", "nonsense")
+    batch = await lane.advance([Ended(job, Completed(1)) for job in jobs.values()], 5)
+    assert batch.verdicts == ["ok", "stale", "stale", "ok"]
+    assert valkey.client.zcard("rq:x:leases") == 0
+    for user, field in (("bob", "x_core"), ("cat", "x_run")):
+        found = await queue.inspector.get(jobs[user].job_id)
+        assert (found.state, found.user_id, found.reason) == ("failed", user, f"the record is damaged: {field}")
+        assert valkey.client.hget(f"rq:job:{found.job_id}", "x_damaged") == f"{field} nonsense".encode()
+        assert [problem for problem in fsck(valkey.client) if found.job_id in problem] == [
+            f"job {found.job_id} is damaged: it was set aside, the record is damaged: {field}"
+        ]
+        await queue.producer.restart(found.job_id)
+        (again,) = (await lane.advance([], 1)).jobs
+        assert (await lane.advance([Ended(again, Completed(2))], 0)).verdicts == ["ok"]
+    assert fsck(valkey.client) == [] and not valkey.client.exists("rq:x:damaged")
+
+
+async def test_a_damaged_job_that_others_wait_for_calls_them_off(
+    queue: JobQueue, lane: Lane, valkey: ValkeyServer
+) -> None:
+    parent = new("ann")
+    child = replace(new("ann"), depends_on=[parent.job_id])
+    await queue.producer.enqueue_many([parent, child])
+    valkey.client.hset(f"rq:job:{parent.job_id}", "x_core", "nonsense")
+    for _ in range(2):
+        valkey.client.hdel("rq:x:meta", "sweep_throttle")
+        await queue.maintenance.tick()
+    assert [job and job.state for job in await queue.inspector.get_many([parent.job_id, child.job_id])] == [
+        "failed", "cancelled",
+    ]  # fmt: skip
+    valkey.client.delete(f"rq:job:{parent.job_id}")

@@ -2,7 +2,7 @@
 -- Needs: limits, record, order.
 -- Exports: adopt
 local function whole(text, default)
-  return text and string.match(text, '^%-?%d+$') or default
+  return text and #text <= LONGEST_TIME and string.match(text, '^%-?%d+$') or default
 end
 
 local NO_WEBHOOKS = 'its webhooks are not called: workers of this queue call none'
@@ -16,7 +16,7 @@ function adopt(id, queue)
   local raw = call('HMGET', job_key(id), 'origin', 'rate_limit_key', 'timeout', 'result_ttl', 'failure_ttl', 'ttl', 'repeats_left',
     'webhooks', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name')
   local limiter = raw[2] and string.gsub(raw[2], '\31', ' ') or ''
-  local f = { user = user_of(limiter), limiter = limiter, queue = raw[1] or queue, type = '',
+  local f = { user = user_of(limiter), limiter = limiter, queue = raw[1] and string.match(raw[1], '^[^%c]+$') or queue, type = '',
     created = int(unique_times(1)), result_ttl = whole(raw[4], '500'), failure_ttl = whole(raw[5], '31536000'),
     max_attempts = '1', max_lost = '3', timeout = whole(raw[3], '180'), priority = 'normal',
     flags = flags(raw[6], raw[7], (raw[9] or '') .. (raw[10] or '') .. (raw[11] or '')) }

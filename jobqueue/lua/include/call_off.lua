@@ -1,5 +1,5 @@
 -- A job that has not started ends as cancelled: a user's wish, its own deadline, or a job that it depends on.
--- Needs: slots, ends. `give_back` follows.
+-- Needs: slots, ends, fraction. `give_back` follows.
 -- Exports: call_off leave_line end_cancelled NOT_IN_TIME
 NOT_IN_TIME = 'expired: it was not started in time'
 
@@ -26,7 +26,7 @@ function end_cancelled(id, f, retention, reason)
   call('EXPIRE', job_key(id), retention)
   call('ZADD', P .. ':canceled:' .. f.queue, clock[1], id)
   move_state(id, f.state, 'cancelled', f.created)
-  changed(id, 'cancelled', tonumber(f.x_progress) or 0, f.user, f.type)
+  changed(id, 'cancelled', fraction(f.x_progress), f.user, f.type)
   note_end(id)
 end
 

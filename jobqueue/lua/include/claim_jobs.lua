@@ -2,7 +2,7 @@
 -- A repeated claim number gets the jobs of the first time (the reply was lost); an older one is refused.
 -- `eager`: write RQ's execution records at once.
 -- Needs: slots, execution_records, running, release_dependents.
--- Loads: adopt, call_off.
+-- Loads: adopt.
 -- Exports: claim_jobs check_claim
 local taken = { jobs = {}, ids = {}, leases = {}, wip = {}, live = {}, running = {}, tokens = {} }
 local live_count = {}
@@ -10,12 +10,6 @@ local live_count = {}
 local function live_of(user)
   live_count[user] = live_count[user] or call('SCARD', X .. 'live:' .. user)
   return live_count[user]
-end
-
--- A record with nonsense in it cannot be run; the operator finds it among the damaged, and the others go on.
-local function set_aside(id)
-  call('SADD', X .. 'damaged', id)
-  return nil
 end
 
 -- What could not run has left a place to others, who may be taken in the same call.
@@ -31,35 +25,34 @@ local function is_overdue(id)
   return deadline and tonumber(deadline) <= now
 end
 
-local function come_too_late(id)
-  local f = job(id, 'x_progress')
-  if not f.created then return set_aside(id) end
-  has_made_room = true
-  load_call_off()
-  call_off(id, f, NOT_IN_TIME, true)
-end
-
 -- The old execution of a restarted job may still be stopping; the user may hold all his slots by other ways.
 local function may_run(id, user, stopping)
   if stopping ~= NONE and call('ZSCORE', STOPPING, id .. ':' .. stopping) then return false end
   return live_of(user) < user_limit(user)
 end
 
--- Anything else than a waiting job is dropped from the list: a second entry of a running one, a record that has gone,
--- a key of another type under a job's name, or an id that RQ does not allow.
 local function readable(id)
   local values = read_fields(id, 'status', 'x_core', 'x_run', 'data')
-  if values[1] ~= 'queued' and not (values[1] == 'rate_limited' and unmarked[id]) then return nil end
-  return string.find(id, '^[%w_-]+$') and values or set_aside(id)
+  local is_waiting = values[1] == 'queued' or values[1] == 'rate_limited' and unmarked[id]
+  if is_waiting and string.find(id, '^[%w_-]+$') then return values end
+  load_aside()
+  return drop(id, values[1])
 end
 
 local function start(id, execution, worker, core, run, data)
   local user, _, queue, job_type, created = string.match(core, CORE_HEAD)
   local last, attempt, fence, failures, losses, ran, restarts, stopping = string.match(run, RUN)
-  if not user or not attempt then return set_aside(id) end
+  if not user or #created > LONGEST_TIME or not attempt or attempt + failures + losses + restarts > MOST_COUNTED
+    or #fence > LONGEST_TIME or #ran > LONGEST_TIME then
+    load_aside()
+    return set_aside(id)
+  end
   -- It runs: a producer has saved an old copy and pushed it again.
   if last ~= NONE and is_in_wip(id .. ':' .. last, queue) then return nil end
-  if is_overdue(id) then return come_too_late(id) end
+  if is_overdue(id) then
+    load_aside()
+    return come_too_late(id)
+  end
   if not may_run(id, user, stopping) then
     load_aside()
     return park(id, user, core)
@@ -131,7 +124,7 @@ local function jobs_again(remembered)
   for id, execution in string.gmatch(remembered, '([^ :]+):([^ ]+)') do
     local values = call('HMGET', job_key(id), 'x_core', 'x_run', 'data')
     if values[1] and call('ZSCORE', LEASES, id .. ':' .. execution) then
-      local _, attempt, fence, failures = string.match(values[2], RUN)
+      local _, attempt, fence, failures = string.match(values[2] or '', RUN)
       jobs[#jobs + 1] = { id, execution, values[1], tonumber(attempt), fence, failures, values[3] or '' }
     end
   end
@@ -153,6 +146,7 @@ local function take(worker, queues, want, execution_prefix, lease)
     for _ = 1, MOST_ROUNDS do
       has_made_room = false
       for queue in string.gmatch(queues, '[^,]+') do take_from(queue, goal, worker, execution_prefix) end
+      if settle_gone then settle_gone() end
       if not has_made_room then break end
       give_back()
     end

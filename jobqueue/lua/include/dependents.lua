@@ -1,6 +1,7 @@
 -- When a job ends its dependents are looked at: some in the same call, the others by the tick. Judged by the records of
 -- all their parents, so an event that comes twice or never does no harm.
 -- Needs: parents, enter_line, adopt, call_off.
+-- Loads: damaged.
 -- Exports: release release_each decide
 -- Those that go on waiting for a parent that has ended, until all others have been looked at.
 local function kept_key(id) return X .. 'kept:' .. id end
@@ -42,6 +43,7 @@ end
 function decide(id, ended_one)
   local f = job(id, 'allow_dependency_failures', 'x_due', 'x_digest', 'x_order', 'origin', 'dependency_ids')
   if not f or f.status ~= 'deferred' then return 0 end
+  if f.damaged then error('the record of ' .. id .. ' is damaged') end
   local parents, is_ours = parents_of(id, f.dependency_ids), f.x_digest
   -- RQ's own word for it: a failure, and not that somebody cancelled it.
   local anyway = f.allow_dependency_failures == '1' and (is_ours and true or 'failed')
@@ -66,6 +68,8 @@ local function decide_safely(id, ended_one)
   local ok, looked_at = pcall(decide, id, ended_one)
   if ok then return looked_at end
   call('SADD', X .. 'damaged', id)
+  load_damaged()
+  bury(id)
   return 0
 end
 

@@ -1,5 +1,5 @@
 -- Attempts that did not end well, and jobs that run again although they did.
--- Needs: outcome, enter_line, attempts, requeue, ends.
+-- Needs: outcome, enter_line, attempts, requeue, ends, fraction.
 -- Exports: fail settle_bad repeats
 local function listed(text)
   local ok, list = pcall(cjson.decode, text or '')
@@ -12,7 +12,9 @@ local function pause(value)
   return given and given > 0 and math.floor(math.min(given, FOREVER) * 1000000) or 0
 end
 
-local function whole_number(text) return tonumber(string.match(text or '', '^%-?%d+$') or '') end
+local function whole_number(text)
+  return text and #text <= LONGEST_TIME and tonumber(string.match(text, '^%-?%d+$') or '')
+end
 
 -- Microseconds until the next attempt; nil when there is none. RQ's `retries_left` counts down beside our own counter, and its
 -- intervals are those of stock producers; ours grow: `first` seconds, doubled each time up to `most`.
@@ -37,7 +39,7 @@ local function end_badly(id, f, status, kind, worker, execution, error, value)
   call('ZADD', P .. ':failed:' .. f.queue, expiry_score(ttl), id)
   expire(id, ttl)
   move_state(id, 'running', state, f.created)
-  changed(id, state, tonumber(call('HGET', job_key(id), 'x_progress') or 0), f.user, f.type)
+  changed(id, state, fraction(call('HGET', job_key(id), 'x_progress')), f.user, f.type)
   note_end(id)
 end
 
@@ -71,7 +73,7 @@ end
 function repeats(id, execution, worker, value)
   local f = job(id, 'repeats_left', 'repeat_intervals')
   local left = whole_number(f.repeats_left) or 0
-  if left <= 0 then return false end
+  if left <= 0 or f.damaged then return false end
   local intervals = listed(f.repeat_intervals)
   local delay = pause(intervals[1])
   add_result(id, 1, worker, execution, f.fence, value)

@@ -27,14 +27,14 @@ local function settle(i, token, leased, worker)
     return settle_unleased(id, token, execution)
   end
   local values = read_fields(id, 'status', 'x_core', 'x_run', 'x_records')
-  -- A stock tool deleted the running job, and the id may belong to another job by now.
-  if not values[2] or not values[3] or string.match(values[3], '^%S+') ~= execution then
+  local user, limiter, queue, job_type, created, ttl = string.match(values[2] or '', CORE_HEAD)
+  local holder, _, fence = string.match(values[3] or '', RUN)
+  -- Whatever is rare needs all of the record.
+  local f = (kind ~= 'completed' or values[1] ~= 'started') and job(id)
+  if not user or holder ~= execution or #created > LONGEST_TIME or f and not (f.created and f.attempt) then
     load_unleased()
-    purge_token(token, id)
-    return 'stale'
+    return settle_odd(id, token)
   end
-  local user, limiter, queue, job_type, created, ttl = string.match(values[2], CORE_HEAD)
-  local fence = string.match(values[3], '^%S+ %d+ (%d+)')
   free_slot(id, token, user, limiter_of(user, limiter), queue, job_type)
   local ran = now - fence
   finished.busy = finished.busy + math.max(0, ran)
@@ -75,9 +75,10 @@ end
 local function count_for_worker(worker)
   local key = P .. ':worker:' .. worker
   if finished.good + finished.bad == 0 or call('EXISTS', key) == 0 then return end
-  if finished.good > 0 then call('HINCRBY', key, 'successful_job_count', finished.good) end
-  if finished.bad > 0 then call('HINCRBY', key, 'failed_job_count', finished.bad) end
-  call('HINCRBYFLOAT', key, 'total_working_time', seconds(finished.busy))
+  -- What else may stand there must not keep an outcome from being told.
+  if finished.good > 0 then redis.pcall('HINCRBY', key, 'successful_job_count', finished.good) end
+  if finished.bad > 0 then redis.pcall('HINCRBY', key, 'failed_job_count', finished.bad) end
+  redis.pcall('HINCRBYFLOAT', key, 'total_working_time', seconds(finished.busy))
 end
 
 function finish_jobs(worker, first)

@@ -4,14 +4,15 @@
 -- Exports: look_at_parents parents_key parents_of end_of meaning broken_text note_dependent defer
 function parents_key(id) return P .. ':job::' .. id .. ':dependencies' end
 
--- From the record, which never changes; from RQ's set if nobody can read that.
+-- From the record, which never changes; from RQ's set if nobody can read that (then true is the second answer).
 function parents_of(id, dependency_ids)
   local ok, listed = pcall(cjson.decode, dependency_ids or '')
   local parents = {}
   for _, parent in ipairs(ok and type(listed) == 'table' and listed or {}) do
     if type(parent) == 'string' then parents[#parents + 1] = parent end
   end
-  return #parents > 0 and parents or call('SMEMBERS', parents_key(id))
+  if #parents > 0 then return parents, false end
+  return call('SMEMBERS', parents_key(id)), true
 end
 
 -- A parent without a record. Its dependents were looked at when it ended, and it ended well if they wait still; unless

@@ -120,8 +120,9 @@ end
 
 -- A job that waits for others, and whether they still keep it waiting.
 local function waits_for_others(id, f)
-  local parents = parents_of(id, f.dependency_ids)
+  local parents, is_lost = parents_of(id, f.dependency_ids)
   local wrong = is_known(f) + many('SADD', parents_key(id), parents)
+  if is_lost and #parents > 0 then wrong = wrong + 1 + call('HSET', job_key(id), 'dependency_ids', cjson.encode(parents)) end
   local waiting, broken = look_at_parents(parents, f.allow_dependency_failures == '1', id)
   if broken or #waiting == 0 then
     decide(id)

@@ -7,10 +7,13 @@
 --   x_run   what executions leave behind, spaces between: exec attempt fence failures losses ran restarts stopping
 --   x_mark  our last word: status seq status_seq
 -- Needs: base, states.
--- Exports: job NONE CORE_HEAD RUN REPEATS FRESH_RUN limiter_of pack_core pack_run read_core move_state
+-- Exports: job NONE CORE_HEAD RUN LONGEST_TIME MOST_COUNTED REPEATS FRESH_RUN limiter_of pack_core pack_run read_core move_state
 NONE = '-'
-CORE_HEAD = '^([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31'
-local CORE_TAIL = '([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)$'
+CORE_HEAD = '^([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31(%d+)\31(%-?%d+)\31'
+local CORE_TAIL = '(%-?%d+)\31(%d+)\31(%d+)\31(%-?%d+)\31([^\31]*)\31([^\31]*)$'
+-- More digits than any time or counter of ours has: Lua would write them in another way than it reads them.
+LONGEST_TIME = 18
+MOST_COUNTED = 1e9
 RUN = '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$'
 REPEATS = string.byte('r')
 FRESH_RUN = '- 0 0 0 0 0 0 -'
@@ -35,6 +38,7 @@ function read_core(f, text)
   f.user, limiter, f.queue, f.type, f.created, f.result_ttl, f.failure_ttl, f.max_attempts, f.max_lost, f.timeout,
     f.priority, f.flags = string.match(text, CORE_HEAD .. CORE_TAIL)
   f.limiter = limiter_of(f.user, limiter)
+  if f.created and #f.created > LONGEST_TIME then f.created = nil end
 end
 
 local function read_run(f, text)
@@ -43,9 +47,14 @@ local function read_run(f, text)
   f.stopping = stopping ~= NONE and stopping or nil
   f.attempt, f.failures, f.losses = tonumber(attempt), tonumber(failures), tonumber(losses)
   f.restarts, f.fence, f.ran = tonumber(restarts), fence, ran
+  if not exec or f.attempt + f.failures + f.losses + f.restarts > MOST_COUNTED or #fence > LONGEST_TIME
+    or #ran > LONGEST_TIME then
+    f.attempt = nil
+  end
 end
 
 -- Everything about a job, by name; nil when there is no record. Without x_core it is a stock job that we never met.
+-- `damaged`: the field in which nobody can read what is needed to go on with it.
 function job(id, ...)
   local values = read_fields(id, 'status', 'x_core', 'x_run', 'x_mark', 'x_retry', ...)
   if not values[1] then return nil end
@@ -53,6 +62,7 @@ function job(id, ...)
   for n, name in ipairs({ ... }) do f[name] = values[n + 5] end
   if values[2] then read_core(f, values[2]) end
   read_run(f, values[3])
+  f.damaged = values[2] and not f.created and 'x_core' or not f.attempt and 'x_run' or not STATE[f.status] and 'status' or nil
   f.last, f.seq, f.status_seq = string.match(values[4] or '', '^(%S+) (%d+) (%d+)$')
   -- A retry that waits for its back-off is scheduled in RQ's words and pending for our users.
   f.state = (f.status == 'scheduled' and f.retry) and 'pending' or STATE[f.status] or 'pending'

@@ -20,7 +20,7 @@ function requeue(id, f, delay, outcome, error)
     if call('HGET', job_key(id), 'enqueue_at_front_on_retry') == '1' then call('HSET', job_key(id), 'ended_at', iso(now)) end
     call('ZADD', P .. ':scheduled:' .. f.queue, (now + delay) / 1000000, id)
   elseif waits then
-    local score = wait_score(f.priority, tonumber(call('HGET', job_key(id), 'x_order') or f.created))
+    local score = wait_score(f.priority, tonumber(string.match(call('HGET', job_key(id), 'x_order') or '', '^%d+$') or f.created))
     wait(f.limiter, f.type, id, score)
     note_limiter(f.limiter)
     note_entered(f.limiter, score)
