@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from jobqueue import key_types
 from jobqueue.config import RetentionSettings
 from jobqueue.errors import CleanupSuperseded
 from jobqueue.job_folders import JobFolders
@@ -43,6 +44,7 @@ class CleanupReport:
     repaired: int = 0
     damaged: int = 0
     folders_removed: int = 0
+    keys_put_aside: int = 0
 
 
 class Cleanup:
@@ -64,12 +66,14 @@ class Cleanup:
             "hold": self._hold_us,
             "patience": COLD_START_PATIENCE_US,
         }
-        term, cold_start, namespace_id = await self._namespace.run("begin_cleanup", begin)
+        term, cold_start, namespace_id, strange = await self._namespace.run("begin_cleanup", begin)
         if not term:
             return None
         ended_before = int(cold_start) - self._cold_us if cold_start and self._cold_us else 0
         cycle = _Cycle(self._namespace, {"term": term, "hold": self._hold_us}, ended_before)
         try:
+            if strange:
+                await cycle.mend_types()
             await cycle.walk()
             cycle.report.folders_removed = await self._folders.remove_orphans(namespace_id.decode())
             await cycle.end(cold_start)
@@ -85,6 +89,18 @@ class _Cycle:
         self._term = term
         self._ended_before = ended_before
         self.report = CleanupReport()
+
+    async def mend_types(self) -> None:
+        """Before anything else is read: one such key makes every other step fail."""
+        keys = self._namespace.keys
+        await self._mend(list(key_types.single(keys).items()))
+        async for page in self._pages():
+            await self._mend([(key, kind) for key in page if (kind := key_types.type_of(keys, key))])
+
+    async def _mend(self, typed: list[tuple[str, str]]) -> None:
+        for first in range(0, len(typed), KEYS):
+            items = [value for pair in typed[first : first + KEYS] for value in pair]
+            self.report.keys_put_aside += await self._namespace.run("mend_types", self._term, items)
 
     async def walk(self) -> None:
         """Every key once, or twice: SCAN promises no less, and each step may be repeated."""

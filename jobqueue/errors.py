@@ -3,7 +3,8 @@
 QueueError
 ├── ConfigurationError       the configuration is wrong; the text names the key
 ├── QueueUnavailable         Redis did not answer in time; what was asked may or may not have happened
-│   └── QueueStarting        Redis answers, but still loads its files
+│   ├── QueueStarting        Redis answers, but still loads its files
+│   └── StrangeKey           somebody else has overwritten a key of ours; the next cleanup, at once, puts it aside
 ├── QueueFull                Redis refuses writes (memory or disk); nothing was changed
 ├── JobNotFound              no such job, or it has expired
 ├── WrongState               the transition is not allowed from the job's present state
@@ -40,6 +41,10 @@ class QueueUnavailable(QueueError):
 
 class QueueStarting(QueueUnavailable):
     pass
+
+
+class StrangeKey(QueueUnavailable):
+    """What was asked has failed there, perhaps half-way; asked again later it is done once, as all that is repeated."""
 
 
 class QueueFull(QueueError):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import redis
 
 from jobqueue import fsck_waiting, record
-from jobqueue.fsck_picture import Picture, read
+from jobqueue.fsck_picture import Picture, put_aside, read, wrong_types
 from jobqueue.keys import STATES, Keys
 from jobqueue.states import TERMINAL
 
@@ -28,10 +28,13 @@ _REGISTRY = {
 
 def fsck(client: redis.Redis, prefix: str = "rq") -> list[str]:
     """All violations found, one sentence each; empty when all is well."""
-    picture = read(client, Keys(prefix))
+    keys = Keys(prefix)
+    if strange := list(wrong_types(client, keys)):
+        return strange
+    picture = read(client, keys)
     checks = (_damaged, _index, _places, _executions, _limiters, _records, *fsck_waiting.CHECKS)
     found = [problem for check in checks for problem in check(picture)]
-    return found + list(_registries(client, picture))
+    return [*put_aside(client, keys), *found, *_registries(client, picture)]
 
 
 def _damaged(p: Picture) -> Iterator[str]:

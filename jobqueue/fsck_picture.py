@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from jobqueue import damage
+from jobqueue import damage, key_types
 from jobqueue.keys import STATES, Keys, is_job_id
 
 
@@ -57,6 +57,22 @@ def _text(values: Any) -> set[str]:
 def _scan(client: redis.Redis, start: str) -> Iterator[str]:
     for key in client.scan_iter(match=f"{start}*", count=1000):
         yield key.decode("utf-8", "replace")
+
+
+def wrong_types(client: redis.Redis, keys: Keys) -> Iterator[str]:
+    """A sentence for each key of ours that is of another type than its name promises: nothing can be read around it."""
+    for key in _scan(client, f"{keys.prefix}:"):
+        wanted = key_types.type_of(keys, key)
+        found = _word(client.type(key)) if wanted else None
+        if found not in (wanted, "none"):
+            yield f"{key} is a {found}, it must be a {wanted}"
+
+
+def put_aside(client: redis.Redis, keys: Keys) -> Iterator[str]:
+    """A sentence for each such key that a cleanup has found."""
+    for key in _scan(client, keys.aside("")):
+        name = key.removeprefix(keys.aside(""))
+        yield f"{name} was a {_word(client.type(key))}; it was put aside as {key}"
 
 
 def read(client: redis.Redis, keys: Keys) -> Picture:

@@ -129,6 +129,10 @@ class Keys:
     def line(self, user: str, job_type: str) -> str:
         return self._own(f"line:{user}:{job_type}")  # zset of waiting ids of a controlled type, score as in RQ's line
 
+    @property
+    def lines_of_types(self) -> str:
+        return self._own("line:")  # what all names of such lines begin with
+
     def lines(self, user: str) -> str:
         return self._own(f"lines:{user}")  # set of controlled types of which this user has waiting jobs
 
@@ -136,9 +140,11 @@ class Keys:
         return self._own(f"places:{job_type}")  # set of ids of a controlled type that are admitted or run
 
     def waiters(self, job_type: str) -> str:
-        return self._own(
-            f"waiters:{job_type}"
-        )  # zset of users who wait for a place, score = last turn, in microseconds
+        return self._own(f"waiters:{job_type}")  # zset of users who wait for a place, score = last turn, microseconds
+
+    @property
+    def unsorted(self) -> str:
+        return self._own("unsorted")  # hash: limiter whose line holds jobs of controlled types -> up to which score
 
     @property
     def deadlines(self) -> str:
@@ -178,6 +184,10 @@ class Keys:
 
     def parked(self, user: str) -> str:
         return self._own(f"parked:{user}")  # zset of admitted ids that may not run now, score as in the user's line
+
+    @property
+    def parked_users(self) -> str:
+        return self._own("parked")  # set of users who have parked jobs
 
     def state(self, state: str) -> str:
         return self._own(f"state:{state}")  # zset of ids, score = created, in microseconds
@@ -225,6 +235,9 @@ class Keys:
     def wake(self) -> str:
         return self._own("wake")  # channel: a slot became free while jobs wait for one
 
+    def aside(self, key: str) -> str:
+        return self._own(f"aside:{key}")  # whatever stood under the name of a key of ours and was of another type
+
     # What a key is, from its name
 
     def describe(self, key: str) -> tuple[str, str] | None:
@@ -249,7 +262,7 @@ class Keys:
         yield "user", self.user_jobs(""), ""
         yield "live", self.live(""), ""
         yield "parked", self.parked(""), ""
-        yield "line", self._own("line:"), ""
+        yield "line", self.lines_of_types, ""
         yield "places", self.places(""), ""
         yield "waiters", self.waiters(""), ""
         yield "allowed", self.limiter(""), ":allowed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from jobqueue.errors import (
     ScheduleNotFound,
     ScriptError,
     StillStopping,
+    StrangeKey,
     UniqueKeyTaken,
     UnknownWorker,
     WrongState,
@@ -39,10 +41,18 @@ class Namespace:
         try:
             reply = await self._call(script, argv)
         except ReplyError as error:
+            if str(error).startswith("WRONGTYPE"):
+                await self._call_for_help()
+                raise StrangeKey(str(error)) from error
             raise explain(error) from error
         if failpoints.armed:
             failpoints.hit(name, "after")
         return reply
+
+    async def _call_for_help(self) -> None:
+        """Somebody else uses a key of ours for something else: whoever cleans up looks for it at once."""
+        with contextlib.suppress(ReplyError):
+            await self.link.call("HSET", self.keys.meta, "strange", 1)
 
     async def call(self, *command: Argument) -> Any:
         """One plain command. Raises ScriptError for an error reply."""

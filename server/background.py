@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 PRESENCE_SECONDS: Final = 5.0
 CPU_SECONDS: Final = 2.0
-# Between two looks whether a cleanup is due: that long it waits at most after a cold start, or after a server that did
-# it has died.
-LONGEST_CLEANUP_LOOK_SECONDS: Final = 5.0
+# Between two looks whether a cleanup is due: that long it waits at most after a cold start, after a server that did it
+# has died, or when a strange key holds everybody up.
+LONGEST_CLEANUP_LOOK_SECONDS: Final = 1.0
 
 
 class Duties:
@@ -74,6 +74,8 @@ class Duties:
             return
         if report.cold_removed:
             log.info("cold start: removed the jobs that ended long ago: %d", report.cold_removed)
+        if report.keys_put_aside:
+            log.error("keys held something else than ours, it was put aside: %d", report.keys_put_aside)
         if report.repaired or report.damaged:
             log.warning("cleanup found records out of order: repaired=%d damaged=%d", report.repaired, report.damaged)
 

@@ -17,7 +17,7 @@ from typing import Final
 from jobqueue.client import JobQueue
 from jobqueue.config import Settings
 from jobqueue.consumer import Batch, Consumer, Ended, Lane, Shortage
-from jobqueue.errors import QueueError, ScriptError, UnknownWorker
+from jobqueue.errors import QueueError, ScriptError, StrangeKey, UnknownWorker
 from jobqueue.job import Released
 from jobqueue.logs import job_fields
 from jobqueue.signals import QueueWatch
@@ -29,6 +29,8 @@ LANES: Final = 2
 MOST_PER_CALL: Final = 250
 MOST_BYTES_PER_CALL: Final = 8 * 1024 * 1024
 REPEAT_SECONDS: Final = 0.5
+# For so long a batch waits for a cleanup to put a strange key aside.
+STRANGE_SECONDS: Final = 20.0
 # Without any signal a worker looks again after this long: signals may be lost, jobs may not.
 LOOK_AGAIN_SECONDS: Final = 1.0
 WATCH_SECONDS: Final = 5.0
@@ -144,29 +146,31 @@ class ClaimLoop:
 
     async def _answer(self, lane: Lane, ended: list[Ended], want: int) -> Batch:
         call = lane.advance(ended, want)
+        give_up = asyncio.get_running_loop().time() + STRANGE_SECONDS
         while True:
             try:
                 return await call
             except UnknownWorker:
                 await self._register()
-            except ScriptError as error:
-                # One damaged record among many must not hold up the others, nor this lane.
-                log.error("a batch was refused, its outcomes are reported one by one: %s", error)
-                await self._report_singly(ended)
-                call = lane.advance([], want)
-                await asyncio.sleep(REPEAT_SECONDS)
-                continue
+                call = lane.repeat()
             except QueueError as error:
-                log.warning("the queue does not answer, trying again: %s", error)
+                late = asyncio.get_running_loop().time() > give_up
+                if isinstance(error, ScriptError) or (isinstance(error, StrangeKey) and late):
+                    # One damaged record among many must not hold up the others, nor this lane.
+                    log.error("a batch was refused, its outcomes are reported one by one: %s", error)
+                    await self._report_singly(ended)
+                    call = lane.advance([], want)
+                else:
+                    log.warning("the queue does not answer, trying again: %s", error)
+                    call = lane.repeat()
                 await asyncio.sleep(REPEAT_SECONDS * random.uniform(0.5, 1.5))
-            call = lane.repeat()
 
     async def _report_singly(self, ended: list[Ended]) -> None:
         """What is refused even so is left to the rescue, which counts how often."""
         while ended:
             try:
                 await self._consumer.finish(ended[:1])
-            except ScriptError as error:
+            except (ScriptError, StrangeKey) as error:
                 log.error("an outcome cannot be recorded: %s", error, extra=job_fields(ended[0].job))
             except QueueError:
                 await asyncio.sleep(REPEAT_SECONDS * random.uniform(0.5, 1.5))

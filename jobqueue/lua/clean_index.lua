@@ -12,6 +12,7 @@ local cursor = ARGV[7]
 local batch = tonumber(ARGV[8])
 -- include: leader
 -- include: record
+-- include: key_aside
 
 local STATUS = {
   finished = { finished = true }, failed = { failed = true, stopped = true }, canceled = { canceled = true },
@@ -64,8 +65,7 @@ end
 
 if is_superseded() then return refuse('CLEANUP_SUPERSEDED', 'another server cleans up') end
 local type_wanted = TYPE[kind] or 'zset'
--- A key of another type in this place has nothing to look at.
-if call('TYPE', key).ok ~= type_wanted then return { '0', 0 } end
+if put_aside(key, type_wanted) then return { '0', 1 } end
 local page = call(COMMANDS[type_wanted][1], key, cursor, 'COUNT', batch)
 local dropped = {}
 for i = 1, #page[2], type_wanted == 'set' and 1 or 2 do

@@ -41,7 +41,7 @@ end
 
 local counts = { requeued = 0, failed = 0, stopped = 0 }
 
--- RQ's tools have given it up before the lease was over.
+-- RQ's tools have given it up before the lease was over, or it has ended in a call that failed half-way.
 local function leave_to_others(id, f)
   call('HSET', job_key(id), 'x_run', pack_run(f))
   if f.limiter and f.status == 'queued' then keep_admitted(f.limiter, id) end
@@ -64,7 +64,8 @@ local function rescue(token)
     return settle_foreign_cancel(id)
   end
   f.exec = nil
-  if f.status ~= 'started' and not is_in_wip(token, f.queue) then return leave_to_others(id, f) end
+  local has_ended = f.last == 'finished' or f.last == 'failed'
+  if has_ended or f.status ~= 'started' and not is_in_wip(token, f.queue) then return leave_to_others(id, f) end
   f.losses = f.losses + 1
   if f.losses < tonumber(f.max_lost) then
     counts.requeued = counts.requeued + 1

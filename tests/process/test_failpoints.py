@@ -39,6 +39,7 @@ POINTS = (
     ("server", "end_cleanup"),
     ("server", "enqueue"),
     ("server", "expire"),
+    ("server", "mend_types"),
     ("server", "page"),
     ("server", "page_schedules"),
     ("server", "pause"),
@@ -202,6 +203,15 @@ class Life:
         client.close()
         assert self.ask("POST", "/workers/elsewhere/drain")[0] == 202
 
+    def overwrite_a_key(self) -> None:
+        assert self.ask("GET", "/limits")[0] == 200
+        client = self.system.redis()
+        client.set("rq:x:parked:zoe", "nonsense")
+        client.hset("rq:x:meta", "strange", 1)
+        wait_for(lambda: not client.exists("rq:x:parked:zoe"), "the key is put aside", 30)
+        client.delete("rq:x:aside:rq:x:parked:zoe")
+        client.close()
+
     def delete_one(self) -> None:
         job_id = self.submit("deleted", seconds=0)
         assert self.ask("POST", f"/cancel/{job_id}")[0] in (200, 409)
@@ -267,6 +277,7 @@ BESIDES: dict[str, Callable[[Life], None]] = {
     **dict.fromkeys(("controls", "drain", "pause", "resume"), Life.change_controls),
     **dict.fromkeys(CHORES, Life.keep_jobs_waiting),
     "remove": Life.delete_one,
+    "mend_types": Life.overwrite_a_key,
     **dict.fromkeys((name for name in scripts.names() if "schedule" in name), Life.have_schedules),
 }
 

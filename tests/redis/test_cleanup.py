@@ -136,6 +136,7 @@ async def test_api_F9_api_K1_one_server_cleans_and_says_when_and_what(opening: O
     assert stats.last_cleanup is not None and stats.server_time - stats.last_cleanup < 5_000_000
     assert stats.cleanup == {
         "cold_removed": 0, "entries_dropped": 0, "repaired": 0, "damaged": 0, "folders_removed": 0,
+        "keys_put_aside": 0,
     }  # fmt: skip
     await clean(servers[4])
     later = (await servers[0].inspector.stats()).last_cleanup

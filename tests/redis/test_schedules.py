@@ -488,9 +488,10 @@ async def test_those_whose_type_is_unknown_here_do_not_stand_in_the_way(queue: J
 async def test_a_job_that_is_refused_is_told_and_the_next_tick_comes(queue: JobQueue, valkey: ValkeyServer) -> None:
     made = await queue.schedules.create(new())
     put_tick(valkey, made, now_of(valkey) - MICRO)
-    valkey.client.set(KEYS.user_jobs("ann"), "something else")
+    taken = KEYS.job(str(uuid.uuid5(uuid.UUID(made.schedule_id), "run 0")))
+    valkey.client.set(taken, "something else")
     assert await tick(queue) == {"refused": 1}
-    valkey.client.delete(KEYS.user_jobs("ann"))
+    valkey.client.delete(taken)
     found = await queue.schedules.get(made.schedule_id)
     assert found.error is not None and found.error.startswith("No job was made: ")
     assert found.next_run_at is not None and found.next_run_at > now_of(valkey) and job_ids(valkey) == []

@@ -22,7 +22,7 @@ from rq.serializers import JSONSerializer
 from working_hand import LEASE_US, WorkingHand, get, submit
 
 from jobqueue import Completed, Ended, Failed, JobQueue, Lane, NewJob, Released, Settings, Stopped
-from jobqueue.errors import ScriptError
+from jobqueue.errors import StrangeKey
 from jobqueue.presence import unique_name
 from server.answers import job_json
 from worker.worker import Worker
@@ -432,7 +432,7 @@ async def test_api_M7_nothing_starts_when_limits_cannot_be_read(queue: JobQueue,
     valkey.client.delete(limits)
     valkey.client.set(limits, "damaged")
     lane = Lane(queue.namespace, "test", 0, ["default"], LEASE_US)
-    with pytest.raises(ScriptError):
+    with pytest.raises(StrangeKey):
         await lane.advance([], 5)
     assert valkey.client.zcard(queue.namespace.keys.leases) == 0
     assert (await queue.inspector.get(job.job_id)).state == "pending"

@@ -39,6 +39,8 @@ local function settle(i, token, leased, worker)
   local ran = now - fence
   finished.busy = finished.busy + math.max(0, ran)
   if values[4] then forget_records(worker, id, execution) end
+  -- An earlier call has failed half-way, at a key of another type.
+  if f and (f.last == 'finished' or f.last == 'failed') then return 'ok' end
   if values[1] == 'canceled' or values[1] == 'stopped' then
     load_unleased()
     settle_foreign_cancel(id)
