@@ -101,7 +101,11 @@ class JobQueue:
         """Announce this process as a worker; repeatable."""
         worker = self.settings.worker
         await self.presence.register_worker(
-            queues=worker.queues, host=socket.gethostname(), pid=os.getpid(), concurrency=worker.concurrency
+            queues=worker.queues,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            concurrency=worker.concurrency,
+            result_ttl=worker.default_result_ttl_seconds,
         )
 
     async def ready(self) -> None:

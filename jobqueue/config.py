@@ -110,6 +110,7 @@ class WorkerSettings(_Section):
     shutdown_grace_seconds: float = Field(30.0, ge=0)
     pickle: Literal["plain", "trusted"] = "plain"
     allowed_functions: tuple[str, ...] = ()
+    default_result_ttl_seconds: int = Field(500, ge=-1, description="of stock jobs that name none; -1 = for ever")
     tick_seconds: float = Field(1.0, gt=0, description="between two looks for expired leases and due jobs")
 
 

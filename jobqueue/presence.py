@@ -46,7 +46,9 @@ class Presence:
     async def remove_server(self) -> None:
         await self._namespace.run("remove_server", {"server": self._name})
 
-    async def register_worker(self, *, queues: tuple[str, ...], host: str, pid: int, concurrency: int) -> None:
+    async def register_worker(
+        self, *, queues: tuple[str, ...], host: str, pid: int, concurrency: int, result_ttl: int
+    ) -> None:
         given: dict[str, Argument] = {
             "worker": self._name,
             "queues": ",".join(queues),
@@ -56,6 +58,7 @@ class Presence:
             "version": VERSION,
             "python_version": platform.python_version(),
             "age": self._age.microseconds,
+            "result_ttl": result_ttl,
         }
         await self._namespace.run("register_worker", given)
         self._age.begin()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import rq
 import stock_functions as functions
-from conftest import ValkeyServer
+from conftest import ValkeyServer, settings_for
 from hands import Hands
 from rq.job import Callback, JobStatus
 from rq.results import Result
 
-from jobqueue import Claimed, Failed, Halted, JobQueue, Lane, Outcome, Settings
+from jobqueue import Claimed, Completed, Failed, Halted, JobQueue, Lane, Outcome, Settings
 from jobqueue.consumer import Ended
 from jobqueue.stock import StockJobs
 from worker.job_runner import JobRun
@@ -198,3 +199,31 @@ async def test_kill_horse_is_a_failed_attempt(worker: Worker, queue_of_rq: rq.Qu
     assert isinstance(outcome, Failed)
     await worker.lane.advance([Ended(claimed, outcome)], 0)
     assert (job.get_status(), (await hands.get(job.id)).error) == (JobStatus.FAILED, outcome.error)
+
+
+async def test_a_dependent_may_come_to_the_front(hands: Hands, queue_of_rq: rq.Queue) -> None:
+    parent = queue_of_rq.enqueue("a.b")
+    for name, front in (("second", False), ("first", True)):
+        wish = rq.job.Dependency(jobs=[parent], enqueue_at_front=front)
+        queue_of_rq.enqueue("a.b", job_id=name, depends_on=wish)
+    assert await hands.take(1) == [parent.id]
+    await hands.end(parent.id)
+    assert queue_of_rq.job_ids == ["first", "second"]
+    assert await hands.take() == ["first", "second"]
+    await hands.end_together({"first": Completed(1), "second": Completed(1)})
+
+
+@pytest.mark.parametrize(("default", "kept"), [("500", (400, 500)), ("77", (1, 77)), ("-1", (-1, -1))])
+async def test_a_worker_has_a_default_for_results(
+    valkey: ValkeyServer, tmp_path: Path, queue_of_rq: rq.Queue, default: str, kept: tuple[int, int]
+) -> None:
+    settings = settings_for(valkey.url, tmp_path, JOBQUEUE_WORKER_DEFAULT_RESULT_TTL_SECONDS=default)
+    opened = await JobQueue.open(settings, name="test")
+    await opened.register_worker()
+    hands = Hands(opened, valkey.client)
+    plain, own = queue_of_rq.enqueue("a.b"), queue_of_rq.enqueue("a.b", result_ttl=1000)
+    await hands.take()
+    await hands.end_together({plain.id: Completed(1), own.id: Completed(1)})
+    assert kept[0] <= valkey.client.ttl(plain.key) <= kept[1]
+    assert 900 <= valkey.client.ttl(own.key) <= 1000
+    await opened.close()

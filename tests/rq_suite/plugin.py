@@ -30,11 +30,13 @@ class OurWork:
     connection: redis.Redis
     name: str
     queues: list[rq.Queue]
+    default_result_ttl: int
 
     def work(self, burst: bool = False, *_: Any, max_jobs: int | None = None, **__: Any) -> bool:
         database = self.connection.connection_pool.connection_kwargs["db"]
         queues = [queue.name for queue in self.queues]
-        return work_as_ours(f"redis://{HOST}:{PORT}/{database}", self.name, queues, burst=burst, most=max_jobs)
+        url, result_ttl = f"redis://{HOST}:{PORT}/{database}", self.default_result_ttl
+        return work_as_ours(url, self.name, queues, burst=burst, most=max_jobs, result_ttl=result_ttl)
 
 
 def connect_to_ours() -> None:

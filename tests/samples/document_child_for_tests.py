@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from worker.jobs.document_processing import child, document
-from worker.jobs.document_processing.record import Record
 from worker.jobs.document_processing.task import Task
+from worker.jobs.shared.files import Record
 
 
 def process_with_accidents(task: Task, record: Record, tell: Callable[[Record], None]) -> None:

@@ -22,10 +22,10 @@ from pydantic import ValidationError
 from samples import document_support as support
 from samples.make_docx import docx_of_body, paragraph, zip_of
 
-from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.run import run
-from worker.jobs.document_processing.sources import read_file
+from worker.jobs.shared.errors import InputError
+from worker.jobs.shared.input_files import read_file
 
 GERMAN = "Größere Schiffe müssen später über den Fluß fahren, heißt es – für fünf €. "
 JAPANESE = "水道の水は毎日検査されます。ポンプは月曜日に交代します。"
@@ -274,7 +274,7 @@ def test_bad_input_unreadable(locked: str) -> None:
         (root / "folder" / "a.txt").write_bytes(b"x")
         root.chmod(0o755)
         (root / "folder" / "a.txt" if locked == "a.txt" else root / locked).chmod(0)
-        with unprivileged(), pytest.raises(DocumentError) as caught:
+        with unprivileged(), pytest.raises(InputError) as caught:
             read_file("folder/a.txt", root, 100)
         (root / "folder").chmod(0o700)
     finally:

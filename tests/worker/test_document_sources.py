@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.jobs.document_processing import sources
-from worker.jobs.document_processing.errors import DocumentError
-from worker.jobs.document_processing.sources import read_file
+from worker.jobs.shared import input_files
+from worker.jobs.shared.errors import InputError
+from worker.jobs.shared.input_files import read_file
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def code_of(path: str, root: Path, max_bytes: int = 1000) -> str:
-    with pytest.raises(DocumentError) as caught:
+    with pytest.raises(InputError) as caught:
         read_file(path, root, max_bytes)
     assert str(root.parent) not in str(caught.value)
     return caught.value.code
@@ -96,13 +96,13 @@ def test_too_large(root: Path) -> None:
 
 
 def test_folder_swapped_for_a_link_after_the_check(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = sources.locate("deep/er/a.txt", root)
+    target = input_files.locate("deep/er/a.txt", root)
     (tmp_path / "er").mkdir()
     (tmp_path / "er" / "a.txt").write_bytes(b"outside")
     (root / "deep" / "er" / "a.txt").unlink()
     (root / "deep" / "er").rmdir()
     (root / "deep" / "er").symlink_to(tmp_path / "er")
-    monkeypatch.setattr(sources, "locate", lambda path, root: target)
+    monkeypatch.setattr(input_files, "locate", lambda path, root: target)
     # What exactly the system calls it (a loop, not a folder) differs; it must not be read.
     assert code_of("deep/er/a.txt", root) in ("invalid_path", "file_not_found")
 
@@ -113,14 +113,14 @@ def test_file_swapped_for_something_else_after_the_check(
     """Neither a link nor a pipe is opened, even when it comes between the last look and the opening."""
     file = root / "deep" / "er" / "a.txt"
     regular = os.stat(file)
-    target = sources.locate("deep/er/a.txt", root)
-    monkeypatch.setattr(sources, "locate", lambda path, root: target)
+    target = input_files.locate("deep/er/a.txt", root)
+    monkeypatch.setattr(input_files, "locate", lambda path, root: target)
     for make in (lambda: file.symlink_to(tmp_path / "secret.txt"), lambda: os.mkfifo(file)):
         file.unlink()
         make()
         assert code_of("deep/er/a.txt", root) == "invalid_path"
         with monkeypatch.context() as patch:
-            patch.setattr(sources.os, "stat", lambda *arguments, **named: regular)
+            patch.setattr(input_files.os, "stat", lambda *arguments, **named: regular)
             assert code_of("deep/er/a.txt", root) == "invalid_path"
 
 
@@ -128,9 +128,9 @@ def test_devices_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     opening = os.open
     monkeypatch.setattr(
-        sources.os, "open", lambda path, *rest, **named: opened.append(path) or opening(path, *rest, **named)
+        input_files.os, "open", lambda path, *rest, **named: opened.append(path) or opening(path, *rest, **named)
     )
-    with pytest.raises(DocumentError) as caught:
+    with pytest.raises(InputError) as caught:
         read_file("null", Path("/dev"), 100)
     assert (caught.value.code, opened) == ("invalid_path", [Path("/dev")])
 
@@ -147,8 +147,8 @@ def test_file_that_changes_while_it_is_read(root: Path, monkeypatch: pytest.Monk
         looked.append(status)
         return status
 
-    monkeypatch.setattr(sources.os, "fstat", look_and_write)
-    with pytest.raises(DocumentError) as caught:
+    monkeypatch.setattr(input_files.os, "fstat", look_and_write)
+    with pytest.raises(InputError) as caught:
         read_file("deep/er/a.txt", root, 1000)
     assert (caught.value.code, caught.value.retryable) == ("file_changed", True)
 
@@ -158,8 +158,8 @@ def test_unreadable(root: Path, monkeypatch: pytest.MonkeyPatch, number: int, re
     def fail(base: Path, target: Path) -> int:
         raise OSError(number, os.strerror(number), str(target))
 
-    monkeypatch.setattr(sources, "_open_below", fail)
-    with pytest.raises(DocumentError) as caught:
+    monkeypatch.setattr(input_files, "_open_below", fail)
+    with pytest.raises(InputError) as caught:
         read_file("deep/er/a.txt", root, 100)
     assert (caught.value.code, caught.value.retryable) == ("unreadable_file", retryable)
     assert str(root) not in str(caught.value)
@@ -168,5 +168,5 @@ def test_unreadable(root: Path, monkeypatch: pytest.MonkeyPatch, number: int, re
 def test_file_that_grows_while_it_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = os.stat(root / "deep" / "er" / "a.txt")
     (root / "deep" / "er" / "a.txt").write_bytes(b"x" * 2000)
-    monkeypatch.setattr(sources.os, "fstat", lambda file: small)
+    monkeypatch.setattr(input_files.os, "fstat", lambda file: small)
     assert code_of("deep/er/a.txt", root) == "document_too_large"

@@ -14,11 +14,11 @@ from samples import document_support as support
 
 from worker.context import JobCancelled
 from worker.jobs.document_processing import document_process
-from worker.jobs.document_processing.artefacts import Artefacts
-from worker.jobs.document_processing.errors import StorageError
+from worker.jobs.document_processing.artefacts import PUBLISHED, Artefacts
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.run import run
-from worker.jobs.document_processing.workspace import storing, workspace
+from worker.jobs.shared.errors import StorageError
+from worker.jobs.shared.workspace import storing, workspace
 
 COMPLETE = ["chunks.jsonl", "documents.jsonl", "manifest.json", "text"]
 
@@ -107,10 +107,10 @@ def test_stock_workers_know_no_fence(tmp_path: Path) -> None:
 
 
 def test_nothing_is_published_from_a_folder_that_was_taken_away(tmp_path: Path) -> None:
-    with workspace(context(tmp_path, 1)) as older:
+    with workspace(context(tmp_path, 1), PUBLISHED) as older:
         artefacts = Artefacts(older)
         artefacts.open()
-        with workspace(context(tmp_path, 2)):
+        with workspace(context(tmp_path, 2), PUBLISHED):
             with pytest.raises(StorageError, match="newer execution"):
                 artefacts.publish({})
             assert names(tmp_path) == ["work.2.partial"]
@@ -128,7 +128,7 @@ def test_cancelled_older_execution_leaves_the_newer_one_alone(tmp_path: Path) ->
 
 def test_full_disk_in_the_document_process_is_the_jobs_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document_process, "CHILD_MODULE", "samples.document_child_for_tests")
-    with pytest.raises(StorageError, match=r"^There is no room .* nothing is wrong with the documents"):
+    with pytest.raises(StorageError, match=r"^There is no room .* nothing is wrong with the input"):
         run(context(tmp_path), parameters("good words", "FULL"))
     assert names(tmp_path) == []
 
@@ -158,7 +158,7 @@ def test_full_disk_at_the_very_beginning(tmp_path: Path, monkeypatch: pytest.Mon
 
     given = context(tmp_path)
     monkeypatch.setattr(Path, "mkdir", full)
-    with pytest.raises(StorageError, match="no room"), workspace(given):
+    with pytest.raises(StorageError, match="no room"), workspace(given, PUBLISHED):
         pass
 
 

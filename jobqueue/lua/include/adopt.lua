@@ -11,13 +11,15 @@ local function flags(ttl, repeats, callbacks)
   return (ttl and '1' or '') .. (callbacks ~= '' and 'c' or '') .. (repeats and 'r' or '')
 end
 
+local function default_result_ttl() return call('HGET', META, 'stock_result_ttl') or '500' end
+
 -- Answers the whole record.
 function adopt(id, queue)
   local raw = call('HMGET', job_key(id), 'origin', 'rate_limit_key', 'timeout', 'result_ttl', 'failure_ttl', 'ttl', 'repeats_left',
     'webhooks', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name')
   local limiter = raw[2] and string.gsub(raw[2], '\31', ' ') or ''
   local f = { user = user_of(limiter), limiter = limiter, queue = raw[1] and string.match(raw[1], '^[^%c]+$') or queue, type = '',
-    created = int(unique_times(1)), result_ttl = whole(raw[4], '500'), failure_ttl = whole(raw[5], '31536000'),
+    created = int(unique_times(1)), result_ttl = whole(raw[4]) or default_result_ttl(), failure_ttl = whole(raw[5], '31536000'),
     max_attempts = '1', max_lost = '3', timeout = whole(raw[3], '180'), priority = 'normal',
     flags = flags(raw[6], raw[7], (raw[9] or '') .. (raw[10] or '') .. (raw[11] or '')) }
   call('HSET', job_key(id), 'x_v', '1', 'x_core', pack_core(f), 'origin', f.queue)

@@ -5,6 +5,8 @@
 function enter_line(id, f, order)
   if not f.limiter then
     call('HSET', job_key(id), 'status', 'queued', 'x_mark', mark('queued', f), 'enqueued_at', iso(now))
+    -- As a stock producer may wish it for a job that waits for others or for its time.
+    if call('HGET', job_key(id), 'enqueue_at_front') == '1' then return call('LPUSH', queue_key(f.queue), id) end
     return push(f.queue, id)
   end
   local score = wait_score(f.priority, order)

@@ -5,57 +5,17 @@ They grow in the execution's own folder and get their place when all of them are
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Final
 
-from worker.jobs.document_processing.record import Record, json_line
-from worker.jobs.document_processing.workspace import CHUNKS, DOCUMENTS, MANIFEST, TEXTS, publish, storing
+from worker.jobs.shared.files import FileEntry, JsonLines, Record, entry_of, json_file
+from worker.jobs.shared.workspace import MANIFEST, publish, storing
 
+DOCUMENTS: Final = "documents.jsonl"
+CHUNKS: Final = "chunks.jsonl"
+TEXTS: Final = "text"
+PUBLISHED: Final = (DOCUMENTS, CHUNKS, TEXTS)
 _DOCUMENT = "document"
-_BLOCK = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class FileEntry:
-    """`path` is relative to the job's folder."""
-
-    path: str
-    bytes: int
-    sha256: str
-    records: int
-
-
-class JsonLines:
-    """A growing file of one JSON object a line, that knows its own size and hash."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-        self._bytes = self._records = 0
-
-    def add(self, record: Record) -> None:
-        self._write([json_line(record)])
-        self._records += 1
-
-    def add_file(self, file: Path, records: int) -> None:
-        with file.open("rb") as source:
-            self._write(iter(partial(source.read, _BLOCK), b""))
-        self._records += records
-
-    def entry(self) -> FileEntry:
-        return FileEntry(self._file.name, self._bytes, self._hash.hexdigest(), self._records)
-
-    def _write(self, blocks: Iterable[bytes]) -> None:
-        # Opened anew each time: what does not fit is told here and not at some later closing.
-        with self._file.open("ab") as file:
-            for block in blocks:
-                file.write(block)
-                self._hash.update(block)
-                self._bytes += len(block)
 
 
 class Artefacts:
@@ -90,14 +50,11 @@ class Artefacts:
         return [self._documents.entry(), self._chunks.entry(), *self._texts]
 
     def publish(self, manifest: dict[str, object]) -> None:
-        text = json.dumps(manifest, ensure_ascii=False, indent=2) + "\n"
         with storing():
-            (self._work / MANIFEST).write_text(text, "utf-8")
-        publish(self._work)
+            (self._work / MANIFEST).write_bytes(json_file(manifest))
+        publish(self._work, PUBLISHED)
 
     def _take_text(self, file: Path, name: str) -> FileEntry:
-        with file.open("rb") as source:
-            digest = hashlib.file_digest(source, "sha256").hexdigest()
-        entry = FileEntry(name, file.stat().st_size, digest, records=1)
+        entry = entry_of(file, name)
         file.replace(self._work / name)
         return entry

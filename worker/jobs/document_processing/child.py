@@ -17,10 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from worker.jobs.document_processing.errors import StorageError
-from worker.jobs.document_processing.record import Record, new_record
+from worker.jobs.document_processing.record import new_record
 from worker.jobs.document_processing.task import Task
-from worker.jobs.document_processing.workspace import storing
+from worker.jobs.shared.errors import StorageError
+from worker.jobs.shared.files import Record
+from worker.jobs.shared.workspace import storing
 
 MEMORY_LIMIT_BYTES = 1500 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1

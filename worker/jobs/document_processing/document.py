@@ -10,11 +10,13 @@ from worker.jobs.document_processing.chunk import Chunk, chunk
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.parse import parse
 from worker.jobs.document_processing.parsed import Notice
-from worker.jobs.document_processing.record import Record, failure, identity, json_line, success
+from worker.jobs.document_processing.record import failure, identity, success
 from worker.jobs.document_processing.sniff import Sniffed, sniff, sniff_inline
-from worker.jobs.document_processing.sources import read_file, too_large
 from worker.jobs.document_processing.task import Task
-from worker.jobs.document_processing.workspace import storing
+from worker.jobs.shared.errors import InputError
+from worker.jobs.shared.files import Record, json_line
+from worker.jobs.shared.input_files import read_file, too_large
+from worker.jobs.shared.workspace import storing
 
 Tell = Callable[[Record], None]
 _PARSING = 0.75
@@ -51,6 +53,13 @@ def _process(task: Task, record: Record, tell: Tell) -> None:
 
 
 def _read(task: Task) -> bytes:
+    try:
+        return _bytes_of(task)
+    except InputError as error:
+        raise DocumentError(error.code, str(error), stage="read", retryable=error.retryable) from None
+
+
+def _bytes_of(task: Task) -> bytes:
     if task.text is None:
         return read_file(task.path or "", Path(task.input_root), task.limits.bytes)
     data = task.text.encode("utf-8", "replace")

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from worker.jobs.document_processing.errors import DocumentError, StorageError
+from worker.jobs.document_processing.errors import DocumentError
+from worker.jobs.shared.errors import StorageError
 
 CHILD_MODULE = "worker.jobs.document_processing.child"
 _POLL_SECONDS = 0.1

@@ -1,18 +1,16 @@
-"""The manifest: what went in, what came out, and the only place for what differs from run to run."""
+"""What the manifest tells of a document_processing job."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from datetime import datetime
 
-from worker.jobs.document_processing.artefacts import FileEntry
+from worker.context import JobContext
 from worker.jobs.document_processing.outcome import Outcome
 from worker.jobs.document_processing.parameters import Parameters
+from worker.jobs.shared.files import FileEntry
+from worker.jobs.shared.manifest import make_manifest as manifest_of
 
-SCHEMA_VERSION = 1
 _LIBRARIES = (
     "chardetng-py",
     "html-to-markdown",
@@ -25,26 +23,19 @@ _REDACTED = "***"
 
 
 def make_manifest(
-    parameters: Parameters, outcomes: Sequence[Outcome], files: list[FileEntry], started: datetime, fence: int
+    ctx: JobContext, parameters: Parameters, outcomes: Sequence[Outcome], files: list[FileEntry], started: datetime
 ) -> dict[str, object]:
-    """`files` has path, bytes, sha256 and records (lines, or 1 for a text) of every other artefact.
-
-    An execution with a lower fence than the one told here does not replace the files.
-    """
-    finished = datetime.now(UTC)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "job_type": "document_processing",
-        "fence": fence,
-        "parameters": _parameters(parameters),
-        "seed": None,
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
-        "inputs": [_input(outcome) for outcome in outcomes],
-        "files": [asdict(entry) for entry in files],
-        "started_at": started.isoformat(),
-        "finished_at": finished.isoformat(),
-        "seconds": round((finished - started).total_seconds(), 3),
-    }
+    """`files` has path, bytes, sha256 and records (lines, or 1 for a text) of every other artefact."""
+    return manifest_of(
+        ctx,
+        "document_processing",
+        parameters=_parameters(parameters),
+        seed=None,
+        libraries=_LIBRARIES,
+        inputs=[_input(outcome) for outcome in outcomes],
+        files=files,
+        started=started,
+    )
 
 
 def _parameters(parameters: Parameters) -> dict[str, object]:
@@ -61,10 +52,3 @@ def _parameters(parameters: Parameters) -> dict[str, object]:
 def _input(outcome: Outcome) -> dict[str, object]:
     fields = ("document_id", "name", "source", "sha256", "bytes")
     return {**{field: outcome.record[field] for field in fields}, "seconds": round(outcome.seconds, 3)}
-
-
-def _version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.context import PermanentError
+from worker.jobs.document_processing.artefacts import CHUNKS, DOCUMENTS
 from worker.jobs.document_processing.parameters import Parameters
-from worker.jobs.document_processing.workspace import CHUNKS, DOCUMENTS, MANIFEST
+from worker.jobs.shared.workspace import MANIFEST
 
 _ROWS = 50
 _LONGEST_NAME = 120

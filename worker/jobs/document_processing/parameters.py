@@ -21,8 +21,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from worker.jobs.document_processing.charset import text_encoding
 from worker.jobs.document_processing.formats import BINARY, READS, InputFormat, Parser
 from worker.jobs.document_processing.page_ranges import parse_ranges
-from worker.jobs.document_processing.sources import find_problem
 from worker.jobs.document_processing.task import Chunking
+from worker.jobs.shared.input_files import find_problem
 
 Strategy = Literal["token", "character", "heading"]
 

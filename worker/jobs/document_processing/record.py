@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.parsed import Parsed
 from worker.jobs.document_processing.task import Task
-
-Record = dict[str, object]
-# They end a line for some readers, although JSON allows them inside a string.
-_LINE_ENDS = {"\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\\u0085"}
+from worker.jobs.shared.files import Record
 
 
 def new_record(task: Task) -> Record:
@@ -57,13 +53,6 @@ def success(parsed: Parsed, document_id: str, chunks: int) -> Record:
 
 def failure(error: DocumentError) -> Record:
     return {"status": "failed", "error": error.to_json()}
-
-
-def json_line(record: Record) -> bytes:
-    line = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-    for character, escape in _LINE_ENDS.items():
-        line = line.replace(character, escape)
-    return line.encode("utf-8") + b"\n"
 
 
 def _document_id(index: int, digest: str) -> str:

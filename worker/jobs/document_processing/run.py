@@ -7,16 +7,17 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 
 from worker.context import JobContext, PermanentError
-from worker.jobs.document_processing.artefacts import Artefacts
+from worker.jobs.document_processing.artefacts import PUBLISHED, Artefacts
 from worker.jobs.document_processing.document_process import DocumentProcess
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.manifest import make_manifest
 from worker.jobs.document_processing.outcome import Outcome, summary, verdict
 from worker.jobs.document_processing.parameters import Document, Parameters
 from worker.jobs.document_processing.progress import Progress
-from worker.jobs.document_processing.record import Record, failure, new_record
+from worker.jobs.document_processing.record import failure, new_record
 from worker.jobs.document_processing.task import Limits, Task
-from worker.jobs.document_processing.workspace import storing, workspace
+from worker.jobs.shared.files import Record
+from worker.jobs.shared.workspace import storing, workspace
 
 _MODULES = (
     "chardetng_py",
@@ -36,13 +37,13 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     """
     _require_libraries()
     started = datetime.now(UTC)
-    with workspace(ctx) as work, DocumentProcess() as process:
+    with workspace(ctx, PUBLISHED) as work, DocumentProcess() as process:
         artefacts = Artefacts(work)
         artefacts.open()
         documents = _Documents(ctx, parameters, artefacts, process)
         error = documents.process_all()
         files = artefacts.entries()
-        artefacts.publish(make_manifest(parameters, documents.outcomes, files, started, ctx.fence))
+        artefacts.publish(make_manifest(ctx, parameters, documents.outcomes, files, started))
     if error is not None:
         raise error
     documents.progress.finish()

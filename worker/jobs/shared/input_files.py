@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
-from worker.jobs.document_processing.errors import DocumentError
+from worker.jobs.shared.errors import InputError
 
 _NOT_FOUND = {errno.ENOENT, errno.ENOTDIR}
 # ELOOP: somebody put a link in the place of a file after its path was resolved.
@@ -17,7 +17,7 @@ _INVALID = {errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL, errno.ELOOP}
 def locate(path: str, root: Path) -> Path:
     """The real place of `path`, which need not exist.
 
-    Raises DocumentError `outside_input_root`, whether or not anything is there, or `invalid_path`.
+    Raises InputError `outside_input_root`, whether or not anything is there, or `invalid_path`.
     """
     try:
         base = root.resolve()
@@ -25,34 +25,48 @@ def locate(path: str, root: Path) -> Path:
     except (OSError, ValueError, RuntimeError):
         raise _invalid("The path cannot be followed; check it for links that lead in a circle.") from None
     if _climbs_out(path) or not target.is_relative_to(base):
-        raise DocumentError(
-            "outside_input_root", "The path leads out of the input folder, where documents must lie.", stage="read"
-        )
+        raise InputError("outside_input_root", "The path leads out of the input folder, where documents must lie.")
     return target
 
 
 def read_file(path: str, root: Path, max_bytes: int) -> bytes:
     """The bytes of a regular file below `root`.
 
-    Raises DocumentError: what `locate` raises, `file_not_found`, `unreadable_file`, `document_too_large` or
+    Raises InputError: what `locate` raises, `file_not_found`, `unreadable_file`, `document_too_large` or
     `file_changed`.
     """
-    target = locate(path, root)
+    file = open_file(path, root)
     try:
-        file = _open_below(root.resolve(), target)
-        try:
-            return _read_bounded(file, max_bytes)
-        finally:
-            os.close(file)
+        return _read_bounded(file, max_bytes)
     except OSError as error:
         raise _explain(error) from None
+    finally:
+        os.close(file)
+
+
+def open_file(path: str, root: Path) -> int:
+    """A descriptor for reading below `root`; what it is tells `check_file`. Raises InputError as `read_file`."""
+    target = locate(path, root)
+    try:
+        return _open_below(root.resolve(), target)
+    except OSError as error:
+        raise _explain(error) from None
+
+
+def check_file(file: int, max_bytes: int) -> os.stat_result:
+    """Raises InputError when it is no regular file or too large."""
+    status = os.fstat(file)
+    _refuse_special(status)
+    if status.st_size > max_bytes:
+        raise too_large(max_bytes)
+    return status
 
 
 def find_problem(path: str, root: Path) -> str | None:
     """Why `path` cannot be a document, or None. Outside the root and missing get the same answer."""
     try:
         mode = locate(path, root).stat().st_mode
-    except (OSError, DocumentError):
+    except (OSError, InputError):
         return "not found in the input folder"
     return None if stat.S_ISREG(mode) else "not a regular file"
 
@@ -86,17 +100,14 @@ def _open_below(base: Path, target: Path) -> int:
 
 
 def _read_bounded(file: int, max_bytes: int) -> bytes:
-    status = os.fstat(file)
-    _refuse_special(status)
-    if status.st_size > max_bytes:
-        raise too_large(max_bytes)
+    status = check_file(file, max_bytes)
     with os.fdopen(file, "rb", closefd=False) as reader:
         data = reader.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise too_large(max_bytes)
     if len(data) != status.st_size or os.fstat(file).st_mtime_ns != status.st_mtime_ns:
         message = "The file was changed while it was read; send it again when it is complete."
-        raise DocumentError("file_changed", message, stage="read", retryable=True)
+        raise InputError("file_changed", message, retryable=True)
     return data
 
 
@@ -106,19 +117,19 @@ def _refuse_special(status: os.stat_result) -> None:
         raise _invalid("The path names a folder or a special file, not a document.")
 
 
-def too_large(max_bytes: int) -> DocumentError:
+def too_large(max_bytes: int) -> InputError:
     message = f"The document is larger than max_document_bytes ({max_bytes:,} bytes)."
-    return DocumentError("document_too_large", message, stage="read")
+    return InputError("document_too_large", message)
 
 
-def _invalid(message: str) -> DocumentError:
-    return DocumentError("invalid_path", message, stage="read")
+def _invalid(message: str) -> InputError:
+    return InputError("invalid_path", message)
 
 
-def _explain(error: OSError) -> DocumentError:
+def _explain(error: OSError) -> InputError:
     if error.errno in _NOT_FOUND:
-        return DocumentError("file_not_found", "There is no such file in the input folder.", stage="read")
+        return InputError("file_not_found", "There is no such file in the input folder.")
     if error.errno in _INVALID:
         return _invalid(f"The path cannot name a document: {error.strerror}.")
     message = f"The file cannot be read: {error.strerror}."
-    return DocumentError("unreadable_file", message, stage="read", retryable=error.errno != errno.EACCES)
+    return InputError("unreadable_file", message, retryable=error.errno != errno.EACCES)

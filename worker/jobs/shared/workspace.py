@@ -9,36 +9,32 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from worker.context import JobContext
-from worker.jobs.document_processing.errors import StorageError
+from worker.jobs.shared.errors import StorageError
 
-DOCUMENTS: Final = "documents.jsonl"
-CHUNKS: Final = "chunks.jsonl"
-TEXTS: Final = "text"
 MANIFEST: Final = "manifest.json"
-# In the order in which they are published: the manifest tells that all is there.
-PUBLISHED: Final = (DOCUMENTS, CHUNKS, TEXTS, MANIFEST)
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
 _TAKEN_OVER: Final = "A newer execution of the job has taken over its folder, or somebody has removed it."
 
 
 @contextmanager
-def workspace(ctx: JobContext) -> Iterator[Path]:
+def workspace(ctx: JobContext, names: Sequence[str]) -> Iterator[Path]:
     """The folder of this execution, gone afterwards; what earlier ones left, finished or not, is removed before.
 
-    Raises StorageError, also when a newer execution has been here.
+    `names`: of all files and folders that the job type may publish besides its manifest. Raises StorageError, also when
+    a newer execution has been here.
     """
     with storing():
         folder = ctx.folder
     work = folder / f"work.{ctx.fence}.partial"
     try:
         with storing():
-            _enter(folder, work, ctx.fence)
+            _enter(folder, work, ctx.fence, (*names, MANIFEST))
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -55,14 +51,14 @@ def storing() -> Iterator[None]:
         raise StorageError(_explain(error)) from error
 
 
-def publish(work: Path) -> None:
-    """Give all files the names under which others look for them."""
+def publish(work: Path, names: Sequence[str]) -> None:
+    """Give all files the names under which others look for them; the manifest, last, tells that all is there."""
     with storing():
-        for name in PUBLISHED:
+        for name in (*names, MANIFEST):
             (work / name).rename(work.parent / name)
 
 
-def _enter(folder: Path, work: Path, fence: int) -> None:
+def _enter(folder: Path, work: Path, fence: int, names: Sequence[str]) -> None:
     # Only workers without a fence can have left it.
     shutil.rmtree(work, ignore_errors=True)
     # Before the look for a newer one, so that of two who come at the same time the older one sees the other.
@@ -73,7 +69,7 @@ def _enter(folder: Path, work: Path, fence: int) -> None:
     taken.mkdir()
     for older in [file for file in _workspaces(folder) if _fence_of(file) < fence]:
         _take(older, taken)
-    for name in PUBLISHED:
+    for name in names:
         _take(folder / name, taken)
     shutil.rmtree(taken, ignore_errors=True)
 
@@ -108,6 +104,6 @@ def _fence_in(manifest: Path) -> int:
 
 def _explain(error: OSError) -> str:
     if error.errno in _NO_ROOM:
-        return "There is no room in the storage for the job's files; nothing is wrong with the documents."
+        return "There is no room in the storage for the job's files; nothing is wrong with the input."
     # Without the file's name: users read this, and the folders of this machine are not theirs.
-    return f"The job's files cannot be stored: {error.strerror}. Nothing is wrong with the documents."
+    return f"The job's files cannot be stored: {error.strerror}. Nothing is wrong with the input."

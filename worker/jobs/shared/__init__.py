@@ -1,0 +1,1 @@
+"""What the job types have in common: their folder, their files, and where their input comes from."""

@@ -1,0 +1,102 @@
+"""Reads what sources name: line by line, so that large inputs need no memory, and with a place for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import IO, Any, Final
+
+from worker.context import JobContext, PermanentError
+from worker.jobs.shared.errors import InputError
+from worker.jobs.shared.input_files import check_file, open_file
+from worker.jobs.shared.source import ChunksSource, Source
+from worker.jobs.shared.workspace import MANIFEST
+
+CHUNKS: Final = "chunks.jsonl"
+LONGEST_LINE: Final = 16 * 1024 * 1024
+MOST_BYTES: Final = 2 * 1024**3
+
+Record = dict[str, Any]
+
+
+def manifest_of(ctx: JobContext, job_id: str, job_types: Sequence[str]) -> tuple[Path, Record]:
+    """The folder of an earlier job and its manifest.
+
+    Raises PermanentError `source_failed` (it has left no files, or they are gone) or `source_wrong_type`.
+    """
+    folder = ctx.folder.parent / job_id
+    try:
+        manifest: Record = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        message = f"Job {job_id} has left no files: it has not completed, or they have been removed since."
+        raise PermanentError("source_failed", message) from None
+    if manifest.get("job_type") not in job_types:
+        wanted = " or ".join(job_types)
+        raise PermanentError("source_wrong_type", f"Job {job_id} is of type {manifest.get('job_type')}, not {wanted}.")
+    return folder, manifest
+
+
+def opened(ctx: JobContext, source: Source, name: str) -> IO[bytes]:
+    """The file `name` of the job, or the file of the input folder. Raises PermanentError."""
+    try:
+        if source.job_id is not None:
+            folder, _ = manifest_of(ctx, source.job_id, source.job_types)
+            return (folder / name).open("rb")
+        return _input_file(ctx, source.path or "")
+    except InputError as error:
+        raise PermanentError(error.code, str(error)) from None
+    except OSError:
+        raise PermanentError("source_failed", f"The file {name} of job {source.job_id} cannot be read.") from None
+
+
+def _input_file(ctx: JobContext, path: str) -> IO[bytes]:
+    with ExitStack() as stack:
+        file = stack.enter_context(os.fdopen(open_file(path, ctx.input_root), "rb"))
+        check_file(file.fileno(), MOST_BYTES)
+        stack.pop_all()
+        return file
+
+
+def records(file: IO[bytes], required: Mapping[str, type | tuple[type, ...]]) -> Iterator[Record]:
+    """Each line as an object that has the `required` fields. Closes the file.
+
+    Raises PermanentError `schema_mismatch`, which names line and field.
+    """
+    with closing(file):
+        for number in range(1, 10**9):
+            line = file.readline(LONGEST_LINE + 1)
+            if not line:
+                return
+            if line.strip():
+                yield _record(line, number, required)
+
+
+def _record(line: bytes, number: int, required: Mapping[str, type | tuple[type, ...]]) -> Record:
+    if len(line) > LONGEST_LINE:
+        raise PermanentError("schema_mismatch", f"Line {number} is longer than {LONGEST_LINE:,} bytes.")
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        raise PermanentError("schema_mismatch", f"Line {number} is not JSON.") from None
+    if not isinstance(record, dict):
+        raise PermanentError("schema_mismatch", f"Line {number} is not a JSON object.")
+    for field, kind in required.items():
+        if not isinstance(record.get(field), kind) or isinstance(record.get(field), bool):
+            raise PermanentError(
+                "schema_mismatch", f"Line {number}: the field '{field}' is missing or of a wrong kind."
+            )
+    return record
+
+
+def chunks(ctx: JobContext, source: ChunksSource) -> Iterator[Record]:
+    """At least `chunk_id`, `document_id` and `text`; of a document_processing job all that it writes."""
+    if source.chunks is not None:
+        for n, chunk in enumerate(source.chunks):
+            document_id = chunk.document_id or "inline"
+            chunk_id = chunk.chunk_id or f"{document_id}:{n}"
+            yield {"chunk_id": chunk_id, "document_id": document_id, "text": chunk.text}
+        return
+    yield from records(opened(ctx, source, CHUNKS), {"chunk_id": str, "document_id": str, "text": str})

@@ -1,0 +1,99 @@
+"""Where a job's input comes from: an earlier job, a file of the input folder, or the request itself.
+
+Light: the server checks these at submit. There a model's `source_jobs` tells which jobs the new one waits for, and its
+`check_inputs` what is wrong with the files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from worker.jobs.shared.input_files import find_problem
+
+Location = tuple[str | int, ...]
+Problem = tuple[Location, str]
+
+JobId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
+FilePath = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class SourceJob(NamedTuple):
+    """`location`: in the parameters; `job_types`: of which the job must be one."""
+
+    location: Location
+    job_id: str
+    job_types: tuple[str, ...]
+
+
+class Source(BaseModel):
+    """Exactly one of `job_id`, `path` and the field named by `inline`.
+
+    Subclasses name their inline field and the job types whose artefact they read.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    inline: ClassVar[str | None] = None
+    job_types: ClassVar[tuple[str, ...]] = ()
+
+    job_id: JobId | None = None
+    path: FilePath | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _check_relative(cls, value: str | None) -> str | None:
+        if value is not None and PurePosixPath(value).is_absolute():
+            raise ValueError("must be relative to the input folder")
+        return None if value is None else str(PurePosixPath(value))
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        names = ["job_id", "path", *([self.inline] if self.inline else [])]
+        if sum(getattr(self, name) is not None for name in names) != 1:
+            raise ValueError(f"give exactly one of {', '.join(names)}")
+        return self
+
+
+class InlineChunk(BaseModel):
+    """A chunk in the request itself; ids are made when they are not given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: Annotated[str, Field(min_length=1)]
+    chunk_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    document_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+
+
+class ChunksSource(Source):
+    """`chunks.jsonl` of a document_processing job, a file of the same form, or chunks."""
+
+    inline: ClassVar[str | None] = "chunks"
+    job_types: ClassVar[tuple[str, ...]] = ("document_processing",)
+
+    chunks: Annotated[list[InlineChunk], Field(min_length=1)] | None = None
+
+
+class TaxonomySource(Source):
+    """`taxonomy.json` of a taxonomy_processing job, a file of the same form, or the taxonomy."""
+
+    inline: ClassVar[str | None] = "taxonomy"
+    job_types: ClassVar[tuple[str, ...]] = ("taxonomy_processing",)
+
+    taxonomy: dict[str, Any] | None = None
+
+
+def jobs_of(**sources: Source | None) -> tuple[SourceJob, ...]:
+    """For a model's `source_jobs`; `sources`: by the names of its fields."""
+    return tuple(
+        SourceJob((name, "job_id"), source.job_id, source.job_types)
+        for name, source in sources.items()
+        if source is not None and source.job_id is not None
+    )
+
+
+def file_problems(input_root: Path, **sources: Source | None) -> list[Problem]:
+    """For a model's `check_inputs`: what is wrong with the files at this moment."""
+    named = [(name, source.path) for name, source in sources.items() if source is not None and source.path is not None]
+    return [((name, "path"), problem) for name, path in named if (problem := find_problem(path, input_root))]
