@@ -7,7 +7,7 @@ FILES  ?=
 CONFIG ?= config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run run-server run-worker test test-fast test-rq check fmt bench soak clean
+.PHONY: help install demo run run-server run-worker test test-fast test-rq check fmt bench bench-quality soak clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ fmt: $(READY) ## format and sort imports
 
 bench: $(READY) ## our benchmark rows; BENCH_HARNESS=../shared/bench adds the peers
 	@$(BIN)/python tests/bench/run.py
+
+bench-quality: $(READY) ## taxonomy, extraction, chunks and datasets on labelled texts from packages
+	@PYTHONPATH=tests $(BIN)/python -m bench.quality.run
 
 soak: $(READY) ## ten minutes of mixed load; fails when something leaks
 	@$(BIN)/python tests/bench/soak.py
