@@ -7,7 +7,7 @@ FILES  ?=
 CONFIG ?= config.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run run-server run-worker test test-fast test-rq check fmt bench bench-quality soak clean
+.PHONY: help install demo run run-server run-worker test test-fast test-rq check fmt bench bench-quality bench-pipeline soak clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench: $(READY) ## our benchmark rows; BENCH_HARNESS=../shared/bench adds the pe
 
 bench-quality: $(READY) ## taxonomy, extraction, chunks and datasets on labelled texts from packages
 	@PYTHONPATH=tests $(BIN)/python -m bench.quality.run
+
+bench-pipeline: $(READY) ## the whole chain on 80 MB of manuals: seconds, memory, how late the worker's loop is
+	@PYTHONPATH=tests:. $(BIN)/python -m bench.pipeline_bench
 
 soak: $(READY) ## ten minutes of mixed load; fails when something leaks
 	@$(BIN)/python tests/bench/soak.py

@@ -1,0 +1,58 @@
+"""Real files for the benchmark of the whole chain: Debian's manuals as PDF and HTML, and the samples of all kinds."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from bench.quality.corpora import debian
+
+PDFS: Final = (
+    "developers-reference", "debian-policy", "debian-reference-en", "octave-doc", "gnuplot-doc", "r-doc-pdf",
+)  # fmt: skip
+HTML: Final = ("python3.11-doc", "postgresql-doc-15")
+SAMPLES: Final = Path(__file__).parents[1] / "samples"
+MOST_FILES: Final = 1000
+MOST_BYTES: Final = 82_000_000
+# Words of a made-up language in made-up subjects, for more chunks than any manual has.
+SUBJECTS: Final = 40
+WORDS_OF_SUBJECT: Final = 300
+WORDS_OF_CHUNK: Final = 90
+
+
+def collect(folder: Path) -> list[str]:
+    """Copies them into the folder; their names there. PDFs first, then the largest pages, so that few files are much."""
+    folder.mkdir(parents=True)
+    names: list[str] = []
+    total = 0
+    for file in _candidates():
+        size = file.stat().st_size
+        if len(names) < MOST_FILES and total + size <= MOST_BYTES:
+            names.append(f"{len(names):04d}-{file.name}")
+            shutil.copyfile(file, folder / names[-1])
+            total += size
+    return names
+
+
+def _candidates() -> Iterator[Path]:
+    for package in PDFS:
+        yield from sorted(debian(package).glob("**/*.pdf"))
+    yield from (file for file in sorted(SAMPLES.iterdir()) if file.suffix in (".pdf", ".docx", ".html", ".md", ".txt"))
+    pages = [file for package in HTML for file in debian(package).glob("**/*.html") if not file.is_symlink()]
+    yield from sorted(pages, key=lambda file: (-file.stat().st_size, file.name))
+
+
+def made_up_chunks(count: int, seed: int = 42) -> Iterator[dict[str, object]]:
+    """Each of one subject and some words of all; five chunks a document."""
+    chance = random.Random(seed)
+    common = [f"{a}{b}a" for a in "bdfgklmnprst" for b in ("an", "er", "is", "or", "un")]
+    syllables = [a + b for a in "bcdfghklmnprstvz" for b in "aeiou"]
+    subjects = [["".join(chance.choices(syllables, k=4)) for _ in range(WORDS_OF_SUBJECT)] for _ in range(SUBJECTS)]
+    for number in range(count):
+        own = subjects[number * 7919 % SUBJECTS]
+        words = [chance.choice(own if chance.random() < 0.4 else common) for _ in range(WORDS_OF_CHUNK)]
+        document = f"d{number // 5}"
+        yield {"chunk_id": f"{document}:{number % 5}", "document_id": document, "text": " ".join(words)}
