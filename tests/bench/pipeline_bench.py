@@ -98,9 +98,8 @@ def chain(server: Program, memory: Memory, names: list[str]) -> None:
         status = wait(server, job_id)
         result = ask(server, "GET", f"/result/{job_id}")["result"]
         told = {key: value for key, value in result.items() if isinstance(value, int) and value}
-        print(
-            f"| {job_type} | {status['metrics']['execution_time_seconds']:.1f} | {memory.most()} | {told} |", flush=True
-        )
+        seconds = status["metrics"]["execution_time_seconds"]
+        print(f"| {job_type} | {seconds:.1f} | {memory.most()} | {told} |", flush=True)
     print(f"| **all, from request to end** | **{time.monotonic() - begun:.1f}** | | |")
 
 

@@ -24,7 +24,7 @@ WORDS_OF_CHUNK: Final = 90
 
 
 def collect(folder: Path) -> list[str]:
-    """Copies them into the folder; their names there. PDFs first, then the largest pages, so that few files are much."""
+    """Copies them into the folder; their names there. PDFs first, then the largest pages."""
     folder.mkdir(parents=True)
     names: list[str] = []
     total = 0
