@@ -68,6 +68,7 @@ class Worker:
             on_unknown=self._register_soon,
         )
         self._group: asyncio.TaskGroup | None = None
+        self._registered = asyncio.Event()
 
     def stop(self) -> None:
         """Once: finish what runs, within the grace. Twice: give it back now."""
@@ -131,6 +132,7 @@ class Worker:
         while True:
             try:
                 await self._queue.register_worker()
+                self._registered.set()
                 self.claim_loop.offer()
                 return
             except QueueError as error:
@@ -139,6 +141,8 @@ class Worker:
 
     async def _tick_always(self, tick: Callable[[], Awaitable[TickReport | ScheduleReport]]) -> None:
         """Rescue, due jobs and schedules also run here, so that a system without its server keeps working."""
+        # What the worker says of stock jobs comes before the first of them is met.
+        await self._registered.wait()
         while True:
             more = False
             with contextlib.suppress(QueueError):
