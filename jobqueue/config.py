@@ -60,6 +60,14 @@ class RedisSettings(_Section):
 class StorageSettings(_Section):
     data_dir: Path = Path("data")
     input_root: Path = Path("data/input")
+    upload_max_bytes: int = Field(200_000_000, ge=1, description="of one uploaded file")
+    upload_max_files: int = Field(100, ge=1, le=1000, description="in one request")
+    upload_user_bytes: int = Field(2_000_000_000, ge=1, description="of all files that a user has uploaded")
+    upload_retention_seconds: int = Field(86400, ge=1, description="after its last use by a job")
+
+    @property
+    def uploads_dir(self) -> Path:
+        return self.input_root / "uploads"
 
     @property
     def valkey_dir(self) -> Path:
@@ -268,7 +276,6 @@ def _explain(error: ValidationError, file: Path, origins: Mapping[tuple[str, ...
 
 def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
     storage = settings.storage
-    absolute = StorageSettings(
-        data_dir=(base / storage.data_dir).resolve(), input_root=(base / storage.input_root).resolve()
-    )
+    places = {"data_dir": (base / storage.data_dir).resolve(), "input_root": (base / storage.input_root).resolve()}
+    absolute = storage.model_copy(update=places)
     return settings.model_copy(update={"storage": absolute})

@@ -67,6 +67,10 @@ class Producer:
             raise answer
         return answer
 
+    async def is_remembered(self, user_id: str, once: str) -> bool:
+        """Whether `enqueue` with this idempotency key is answered from memory."""
+        return bool(await self._namespace.call("EXISTS", self._namespace.keys.once(_token(user_id, once))))
+
     async def enqueue_many(self, jobs: Sequence[NewJob]) -> list[Answer]:
         """Accept many; one answer a job, in order. Jobs that share their options travel together, 200 a call,
         fewer when they depend on others.

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from jobqueue import JobQueue, Settings
-from server.app_keys import GAUGES, HUB, MUTATIONS, QUEUE, READER, SETTINGS
+from server.app_keys import GAUGES, HUB, MUTATIONS, QUEUE, READER, SETTINGS, UPLOADS
 from server.background import background
 from server.gauges import Gauges
 from server.hub import Hub
@@ -18,6 +18,7 @@ from server.middlewares import error_middleware
 from server.mutations import Mutations
 from server.routes import ROUTES
 from server.security import add_headers, guard, host_names
+from server.uploads import Uploads
 
 MOST_WATCHERS: Final = 20_000
 
@@ -30,6 +31,7 @@ def create_app(settings: Settings, open_queue: OpenQueue, *, address: str = "127
     app = web.Application(middlewares=middlewares, client_max_size=settings.server.max_body_bytes)
     app[SETTINGS] = settings
     app[GAUGES] = Gauges()
+    app[UPLOADS] = Uploads(settings.storage)
     app.add_routes(ROUTES)
     app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.extend([_queue(open_queue), _pushing, background])

@@ -11,6 +11,7 @@ from server.gauges import Gauges
 from server.hub import Hub
 from server.job_reader import JobReader
 from server.mutations import Mutations
+from server.uploads import Uploads
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 QUEUE: Final = web.AppKey("queue", JobQueue)
@@ -18,3 +19,4 @@ READER: Final = web.AppKey("reader", JobReader)
 HUB: Final = web.AppKey("hub", Hub)
 MUTATIONS: Final = web.AppKey("mutations", Mutations)
 GAUGES: Final = web.AppKey("gauges", Gauges)
+UPLOADS: Final = web.AppKey("uploads", Uploads)

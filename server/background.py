@@ -1,4 +1,6 @@
-"""The server's duties beside answering: rescue, due jobs, schedules, silent workers, its own presence, host figures."""
+"""The server's duties beside answering: rescue, due jobs, schedules, silent workers, its own presence, uploaded files,
+host figures.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +17,27 @@ from aiohttp import web
 
 from jobqueue import JobQueue, Settings
 from jobqueue.errors import QueueError
-from server.app_keys import GAUGES, QUEUE, SETTINGS
+from server.app_keys import GAUGES, QUEUE, SETTINGS, UPLOADS
 from server.gauges import Gauges
 from server.periodic import every
 from server.tasks import start_task
+from server.upload_expiry import UploadExpiry
+from server.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
 PRESENCE_SECONDS: Final = 5.0
 CPU_SECONDS: Final = 2.0
+UPLOADS_SECONDS: Final = 300.0
 # Between two looks whether a cleanup is due: that long it waits at most after a cold start, after a server that did it
 # has died, or when a strange key holds everybody up.
 LONGEST_CLEANUP_LOOK_SECONDS: Final = 1.0
 
 
 class Duties:
-    def __init__(self, queue: JobQueue, gauges: Gauges) -> None:
+    def __init__(self, queue: JobQueue, gauges: Gauges, uploads: Uploads) -> None:
         self._queue = queue
+        self._uploads = UploadExpiry(uploads, queue.inspector)
         self._gauges = gauges
         self._registered = False
 
@@ -42,6 +48,7 @@ class Duties:
             ("worker-check", settings.server.worker_check_seconds, self._check_workers),
             ("presence", PRESENCE_SECONDS, self._beat),
             ("cleanup", min(LONGEST_CLEANUP_LOOK_SECONDS, settings.retention.interval_seconds), self._clean),
+            ("uploads", min(UPLOADS_SECONDS, settings.storage.upload_retention_seconds / 4), self._expire_uploads),
             ("cpu-sampler", CPU_SECONDS, self._gauges.sample_cpu),
         )
         return [start_task(partial(every, seconds, action, name=name), name=name) for name, seconds, action in table]
@@ -79,6 +86,15 @@ class Duties:
         if report.repaired or report.damaged:
             log.warning("cleanup found records out of order: repaired=%d damaged=%d", report.repaired, report.damaged)
 
+    async def _expire_uploads(self) -> None:
+        try:
+            removed = await self._uploads.run()
+        except OSError as error:
+            log.warning("uploaded files cannot be looked at: %s", error)
+            return
+        if removed:
+            log.info("removed uploaded files that no job needs any more: %d", removed)
+
     async def _beat(self) -> None:
         await self._gauges.sample_memory()
         await self._queue.presence.beat_server(host=socket.gethostname(), pid=os.getpid(), rss_mb=self._gauges.rss_mb)
@@ -86,7 +102,7 @@ class Duties:
 
 
 async def background(app: web.Application) -> AsyncIterator[None]:
-    tasks = Duties(app[QUEUE], app[GAUGES]).start(app[SETTINGS])
+    tasks = Duties(app[QUEUE], app[GAUGES], app[UPLOADS]).start(app[SETTINGS])
     yield
     for task in tasks:
         task.cancel()

@@ -36,10 +36,14 @@ async def read_optional_object(request: web.Request) -> dict[str, Any] | None:
     return await _parse(text, MOST_DEPTH)
 
 
-def _check_media(request: web.Request) -> None:
+def refuse_encodings(request: web.Request) -> None:
     encodings = request.headers.getall("Content-Encoding", ["identity"])
     if any(encoding.strip().lower() != "identity" for encoding in encodings):
         raise UnsupportedMediaTypeError("Only bodies without Content-Encoding are read")
+
+
+def _check_media(request: web.Request) -> None:
+    refuse_encodings(request)
     if request.content_type != "application/json":
         raise UnsupportedMediaTypeError("The body must be application/json")
 

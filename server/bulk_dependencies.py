@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobqueue import NewJob
-from server.errors import ApiError, InvalidParameterError
-
-Checked = NewJob | ApiError
+from server.errors import InvalidParameterError
+from server.submission import Checked, Draft
 
 
 def refuse_cycles(entries: Sequence[Checked]) -> list[Checked]:
     """The same list, with a refusal for each job that names a later one."""
     places: dict[str, int] = {}
     for index, entry in enumerate(entries):
-        if isinstance(entry, NewJob):
-            places.setdefault(entry.job_id, index)
+        if isinstance(entry, Draft):
+            places.setdefault(entry.job.job_id, index)
     waits_for = {
-        index: [places[parent] for parent in entry.depends_on if parent in places]
+        index: [places[parent] for parent in entry.job.depends_on if parent in places]
         for index, entry in enumerate(entries)
-        if isinstance(entry, NewJob)
+        if isinstance(entry, Draft)
     }
     return [_checked(index, entry, waits_for) for index, entry in enumerate(entries)]
 

@@ -52,6 +52,20 @@ class JobNotFoundError(ApiError):
         super().__init__(f"Job {shown(job_id)} not found", context={"job_id": shown(job_id)})
 
 
+class UploadNotFoundError(ApiError):
+    status = 404
+
+    def __init__(self, file_id: str) -> None:
+        super().__init__(f"File {shown(file_id)} not found", context={"file_id": shown(file_id)})
+
+
+class ResultFileNotFoundError(ApiError):
+    status = 404
+
+    def __init__(self, job_id: str, name: str) -> None:
+        super().__init__(f"Job {job_id} has no file {shown(name)}", context={"job_id": job_id, "name": shown(name)})
+
+
 class ScheduleNotFoundError(ApiError):
     status = 404
 
@@ -148,6 +162,15 @@ class InvalidParameterError(ApiError):
         super().__init__(message, context={"details": details, **(context or {})})
 
 
+class SourceFailedError(ApiError):
+    """A job that a new one reads from has ended without result."""
+
+    status = 409
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems[0][1], context={"details": [{"loc": list(loc), "msg": msg} for loc, msg in problems]})
+
+
 class UnknownJobTypeError(ApiError):
     status = 400
 
@@ -178,6 +201,23 @@ class IdempotencyConflictError(ApiError):
 
 class PayloadTooLargeError(ApiError):
     status = 413
+
+
+class UploadQuotaError(PayloadTooLargeError):
+    def __init__(self, quota: int) -> None:
+        message = f"The files of this user would be more than {quota} bytes; delete some first, or let them expire"
+        super().__init__(message, context={"quota_bytes": quota})
+
+
+class RangeNotSatisfiableError(ApiError):
+    status = 416
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The file has {size} bytes", headers={"Content-Range": f"bytes */{size}"})
+
+
+class PreconditionFailedError(ApiError):
+    status = 412
 
 
 class UnsupportedMediaTypeError(ApiError):
@@ -220,6 +260,13 @@ class QueueUnavailableError(ApiError):
 
     def __init__(self, message: str, *, context: Mapping[str, Any] | None = None) -> None:
         super().__init__(message, context=context, headers=RETRY_AFTER)
+
+
+class StorageUnavailableError(ApiError):
+    status = 503
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers=RETRY_AFTER)
 
 
 class InternalServerError(ApiError):

@@ -45,6 +45,13 @@ class JobReader:
             raise JobNotFound(job_id)
         return job
 
+    async def get_known(self, job_ids: Sequence[str]) -> list[Job]:
+        """Those that there are, in one read. Raises QueueUnavailable."""
+        task = self._next or self._start()
+        self._wanted.update((job_id, False) for job_id in job_ids)
+        answers = await asyncio.shield(task)
+        return [job for job_id in job_ids if (job := answers[job_id, False]) is not None]
+
     async def get_explained(self, job_id: str) -> Job:
         """With the reason why it waits, if it does. Raises as `get`."""
         return await self.explain(await self.get(job_id))

@@ -98,7 +98,7 @@ def _route(request: web.Request) -> str:
 
 
 def answer(request: web.Request, error: ApiError) -> web.Response:
-    for kind in ("job_id", "schedule_id"):
+    for kind in ("job_id", "schedule_id", "file_id"):
         if (named := request.match_info.get(kind)) is not None:
             error.context.setdefault(kind, errors.shown(named))
     response = json_response(error.body, status=error.status, headers=error.headers)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -18,9 +19,37 @@ from jobqueue import Settings
 from jobqueue.errors import ConfigurationError
 from server.errors import InvalidParameterError, PayloadTooLargeError, Problem, UnknownJobTypeError
 
+Location = tuple[str | int, ...]
 
-async def check_parameters(settings: Settings, job_type: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters as the job gets them. Raises UnknownJobTypeError, InvalidParameterError, PayloadTooLargeError."""
+
+class SourceJob(NamedTuple):
+    """An earlier job that is read from. `location`: in the parameters; `job_types`: of which it must be one."""
+
+    location: Location
+    job_id: str
+    job_types: tuple[str, ...]
+
+
+class NamedFile(NamedTuple):
+    """An uploaded file that is read. `location`: in the parameters."""
+
+    location: Location
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedParameters:
+    """`values`: as the job gets them. What else they name is there only as a model may have the properties
+    `source_jobs` and `file_ids`, tuples of the two kinds above.
+    """
+
+    values: dict[str, Any]
+    source_jobs: tuple[SourceJob, ...] = ()
+    files: tuple[NamedFile, ...] = ()
+
+
+async def check_parameters(settings: Settings, job_type: str, parameters: dict[str, Any]) -> CheckedParameters:
+    """Raises UnknownJobTypeError, InvalidParameterError, PayloadTooLargeError."""
     known = settings.job_types.get(job_type)
     if known is None:
         raise UnknownJobTypeError(job_type, sorted(settings.job_types))
@@ -29,7 +58,11 @@ async def check_parameters(settings: Settings, job_type: str, parameters: dict[s
     # A thread costs more than all the rest; most jobs that name no file need none.
     if check_inputs is not None and getattr(model, "names_files", True):
         await _check_inputs(check_inputs, settings.storage.input_root)
-    return model.model_dump(mode="json", exclude_unset=True)
+    return CheckedParameters(
+        model.model_dump(mode="json", exclude_unset=True),
+        tuple(SourceJob(*each) for each in getattr(model, "source_jobs", ())),
+        tuple(NamedFile(*each) for each in getattr(model, "file_ids", ())),
+    )
 
 
 @functools.cache

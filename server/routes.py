@@ -6,11 +6,24 @@ from typing import Final
 
 from aiohttp import web
 
-from server.handlers import bulk, bulk_change, controls, jobs, listing, schedules, system, watch
+from server.handlers import (
+    bulk,
+    bulk_change,
+    controls,
+    files,
+    jobs,
+    listing,
+    pipeline,
+    results,
+    schedules,
+    system,
+    watch,
+)
 
 BASE: Final = "/api/v1/jobs"
 # Any text counts as an id here, so that a wrong one is answered as an unknown job and not as an unknown route.
 JOB: Final = "{job_id:[^/]+}"
+FILE: Final = "{file_id:[^/]+}"
 SCHEDULE: Final = "{schedule_id:[^/]+}"
 
 WORKER: Final = "{worker:[^/]+}"
@@ -24,6 +37,12 @@ ROUTES: Final = (
     web.get(f"{BASE}/status/{JOB}/poll", watch.poll, allow_head=False),
     web.get(f"{BASE}/status/{JOB}/stream", watch.stream, allow_head=False),
     web.get(f"{BASE}/result/{JOB}", jobs.result),
+    web.get(f"{BASE}/result/{JOB}/files", results.list_result_files),
+    web.get(f"{BASE}/result/{JOB}/files/{{name:.+}}", results.send_result_file),
+    web.post(f"{BASE}/pipeline", pipeline.submit_pipeline),
+    web.post(f"{BASE}/files", files.upload),
+    web.get(f"{BASE}/files", files.list_files),
+    web.delete(f"{BASE}/files/{FILE}", files.remove_file),
     # A stock job may have the id `bulk`: it is reached by these too, as {"job_ids": ["bulk"]}.
     web.post(f"{BASE}/cancel/bulk", bulk_change.cancel_bulk),
     web.post(f"{BASE}/restart/bulk", bulk_change.restart_bulk),

@@ -72,11 +72,9 @@ class SubmitBody(JobOptions):
 
 
 def contradictions(body: SubmitBody) -> Iterator[Problem]:
-    """What each field by itself does not tell."""
+    """What each field by itself does not tell, and can be told before the parameters are known."""
     if body.scheduled_time is not None and body.delay_seconds is not None:
         yield ("delay_seconds",), "give scheduled_time or delay_seconds, not both"
-    if body.on_failure is not None and not body.depends_on:
-        yield ("on_failure",), "is for jobs with depends_on"
     if body.job_id is not None and body.job_id in _normalised(body.depends_on):
         yield ("depends_on",), "the job cannot depend on itself"
     for index, job_id in enumerate(body.depends_on or ()):
@@ -109,6 +107,26 @@ class CancelBody(_Body):
 class BulkSubmitBody(_Body):
     # Each is looked at by itself.
     jobs: Annotated[list[Any], Field(min_length=1, max_length=MOST_IN_BULK)]
+
+
+class PipelineBody(_Body):
+    """`documents` as in document_processing; then parameters of each stage, without those that join the stages.
+
+    `taxonomy`: a hand-written one, or a source of one; then there is no stage that makes one.
+    """
+
+    documents: list[Any]
+    user_id: UserId | None = None
+    priority: Priority | None = None
+    scheduled_time: Annotated[str, AfterValidator(_known_time)] | None = None
+    delay_seconds: Annotated[float, Field(ge=0, le=MOST_DELAY_SECONDS)] | None = None
+    project_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    name: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    document_processing: dict[str, Any] | None = None
+    taxonomy_processing: dict[str, Any] | None = None
+    extraction: dict[str, Any] | None = None
+    dataset_generation: dict[str, Any] | None = None
+    taxonomy: dict[str, Any] | None = None
 
 
 class FilterBody(_Body):

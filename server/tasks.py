@@ -5,11 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS: Final = 1.0
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def to_its_end(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """In a thread, as `asyncio.to_thread`; who is cancelled meanwhile leaves only when it has ended."""
+    work = asyncio.get_running_loop().create_task(asyncio.to_thread(call, *args, **kwargs), name="blocking-call")
+    try:
+        return await asyncio.shield(work)
+    finally:
+        await asyncio.wait({work})
 
 
 def start_task(make: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> asyncio.Task[None]:

@@ -6,15 +6,18 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from jobqueue import NewJob
 from jobqueue.errors import DependencyEnded, DependencyNotFound, StillStopping, UniqueKeyTaken, WrongState
+from jobqueue.job import JOB_TYPE_FUNCTION
 from jobqueue.states import TERMINAL
-from server import answers, errors, schemas
+from server import answers, errors, references, schemas
 from server.app_keys import MUTATIONS, QUEUE, READER, SETTINGS
 from server.bodies import read_object, read_optional_object
+from server.chain import full_json
 from server.handlers.arguments import idempotency_key_of, job_id_of
 from server.parameters import check_parameters
 from server.responses import json_response
-from server.submission import check
+from server.submission import Draft, check
 
 DELETE_ADVICE: Final = "Cannot delete job that has not ended: cancel it first"
 STOPPING_ADVICE: Final = "Cannot delete job whose execution still stops: try again in a moment"
@@ -22,17 +25,20 @@ STOPPING_ADVICE: Final = "Cannot delete job whose execution still stops: try aga
 
 async def submit(request: web.Request) -> web.Response:
     app, once = request.app, idempotency_key_of(request)
-    job = await check(app[SETTINGS], await read_object(request))
+    draft = await check(app[SETTINGS], await read_object(request))
+    await references.settle_one(app, draft, once=once)
+    job = draft.job
     try:
         enqueued = await app[MUTATIONS].run(app[QUEUE].producer.enqueue(job, once=once), name=f"submit-{job.job_id}")
     except DependencyNotFound as error:
-        raise errors.dependency_not_found(job, error.job_id) from None
+        raise references.dependency_not_found(draft, error.job_id) from None
     location = {"Location": f"/api/v1/jobs/status/{enqueued.job_id}"}
     return json_response(answers.submitted_json(enqueued, job), status=202, headers=location)
 
 
 async def status(request: web.Request) -> web.Response:
-    return json_response(answers.job_json(await request.app[READER].get_explained(job_id_of(request))))
+    reader = request.app[READER]
+    return json_response(await full_json(request.app, await reader.get_explained(job_id_of(request))))
 
 
 async def result(request: web.Request) -> web.Response:
@@ -81,5 +87,7 @@ async def _fresh_arguments(request: web.Request, job_id: str) -> list[Any] | Non
         return None
     body = schemas.parse(schemas.RestartBody, value)
     job = await request.app[READER].get(job_id)
-    parameters = await check_parameters(request.app[SETTINGS], job.job_type, body.parameters)
-    return schemas.call_arguments(job.job_type, parameters)
+    checked = await check_parameters(request.app[SETTINGS], job.job_type, body.parameters)
+    asked = NewJob(job_id=job_id, function=JOB_TYPE_FUNCTION, user_id=job.user_id, depends_on=job.depends_on)
+    await references.settle_one(request.app, Draft(asked, checked.source_jobs, checked.files), occasion="restart")
+    return schemas.call_arguments(job.job_type, checked.values)

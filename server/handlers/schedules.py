@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 
 from aiohttp import web
 
 from jobqueue import Schedule
+from jobqueue.errors import ScheduleNotFound
 from jobqueue.schedule_record import is_schedule_id
-from server import errors, schemas
+from server import errors, references, schemas
 from server.answers import submitted_json
 from server.app_keys import MUTATIONS, QUEUE, SETTINGS
 from server.bodies import read_object, read_optional_object
@@ -17,6 +19,7 @@ from server.handlers.listing import parse_selection
 from server.parameters import check_parameters
 from server.responses import json_response
 from server.schedule_schemas import ScheduleBody, new_schedule, schedule_json
+from server.submission import Draft
 
 PATH = "/api/v1/jobs/schedules"
 
@@ -27,8 +30,11 @@ async def create_schedule(request: web.Request) -> web.Response:
     body = schemas.parse(ScheduleBody, await read_object(request))
     if problems := list(schemas.backoff_problems(body)):
         raise errors.InvalidParameterError(problems)
-    parameters = await check_parameters(app[SETTINGS], body.job_type, body.parameters or {})
-    wanted = new_schedule(app[SETTINGS], body, parameters, str(uuid.uuid4()))
+    checked = await check_parameters(app[SETTINGS], body.job_type, body.parameters or {})
+    wanted = new_schedule(app[SETTINGS], body, checked.values, str(uuid.uuid4()))
+    if not (body.schedule_id is not None and await _exists(app, body.schedule_id)):
+        draft = Draft(wanted.job, checked.source_jobs, checked.files)
+        await references.settle_one(app, draft, occasion="schedule")
     name = f"create-schedule-{wanted.schedule_id}"
     schedule = await app[MUTATIONS].run(app[QUEUE].schedules.create(wanted), name=name)
     location = {"Location": f"{PATH}/{schedule.schedule_id}"}
@@ -72,6 +78,14 @@ async def run_schedule(request: web.Request) -> web.Response:
     enqueued = await app[MUTATIONS].run(change, name=f"run-schedule-{schedule_id}")
     location = {"Location": f"/api/v1/jobs/status/{enqueued.job_id}"}
     return json_response(submitted_json(enqueued), status=202, headers=location)
+
+
+async def _exists(app: web.Application, schedule_id: str) -> bool:
+    """Asked for again, it is answered as at first, whatever has become of what its jobs read."""
+    with contextlib.suppress(ScheduleNotFound):
+        await app[QUEUE].schedules.get(schedule_id)
+        return True
+    return False
 
 
 def _schedule_id_of(request: web.Request) -> str:

@@ -7,8 +7,8 @@ import contextlib
 from aiohttp import web
 
 from server import polling, sse
-from server.answers import job_json
 from server.app_keys import HUB, READER, SETTINGS
+from server.chain import full_json
 from server.handlers.arguments import job_id_of
 from server.responses import json_response
 from server.stream import JobStream, is_seen
@@ -17,7 +17,8 @@ from server.stream import JobStream, is_seen
 async def poll(request: web.Request) -> web.Response:
     job_id = job_id_of(request)
     wish = polling.parse_wish(request.query)
-    return json_response(job_json(await polling.poll(request.app[HUB], request.app[READER], job_id, wish)))
+    job = await polling.poll(request.app[HUB], request.app[READER], job_id, wish)
+    return json_response(await full_json(request.app, job))
 
 
 async def stream(request: web.Request) -> web.StreamResponse:

@@ -172,6 +172,10 @@ class FakeQueue:
             raise OnceConflict("used before")
         return self._enqueue(first)
 
+    async def is_remembered(self, user_id: str, once: str) -> bool:
+        self._check()
+        return (user_id, once) in self.once
+
     async def enqueue_many(self, jobs: Sequence[NewJob]) -> list[Enqueued | DuplicateJob]:
         self.bulks.append(tuple(job.job_id for job in jobs))
         answers: list[Enqueued | DuplicateJob] = []
