@@ -130,4 +130,10 @@ STATEMENTS: Final = {
     "Q11": "a worker can be drained",
     "Q12": "what makes no sense is refused by its field, and nothing of it is stored",
     "Q13": "schedules: created, listed, paused, run now, removed",
+    "R1": "a job that reads from others is refused by its field, or waits for them; one lookup a request",
+    "R2": "a pipeline: all of its jobs or none, joined by the server, safe to repeat",
+    "R3": "the status of a job that reads from others shows the chain before it",
+    "R4": "files are streamed to disk within limits, seen whole or not at all; their user lists and deletes them",
+    "R5": "a file stays as long as a job needs it, then goes after its time",
+    "R6": "the files of a completed job: listed, sent whole or in part, nothing else",
 }

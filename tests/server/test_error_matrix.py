@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from chain_parameters import CHAIN_TYPES
 from document_examples import JOB, NOT_FOUND
 from fake_queue import AWAY, FakeQueue
 from test_errors import assert_error, assert_headers
 
-from jobqueue import Settings
+from jobqueue import Settings, load_settings
 from jobqueue.errors import QueueFull, QueueStarting, ScriptError
+from server.app_keys import SETTINGS, UPLOADS
 from server.routes import BASE, ROUTES
 
 JSON = {"Content-Type": "application/json"}
 GIVEN = re.compile(r"\{(?:job_id|schedule_id|worker)(:[^}]*)?\}")
+FILE_ID = JOB.replace("-", "")
 SCHEDULE = f"{BASE}/schedules/{{schedule_id:[^/]+}}"
 
 # What each route that takes a body is given when nothing is wrong with it.
 BODIES: dict[str, dict[str, Any]] = {
     f"{BASE}/submit": {"job_type": "extraction"},
+    f"{BASE}/pipeline": {"documents": [{"text": "one"}]},
     f"{BASE}/submit/bulk": {"jobs": [{"job_type": "extraction"}]},
     f"{BASE}/cancel/bulk": {"job_ids": [JOB]},
     f"{BASE}/restart/bulk": {"job_ids": [JOB]},
@@ -38,15 +44,31 @@ BODIES: dict[str, dict[str, Any]] = {
     f"{BASE}/workers/{{worker:[^/]+}}/drain": {},
 }
 API = [route for route in ROUTES if route.path.startswith(BASE)]
-WITH_BODY = [route for route in API if route.method in ("POST", "PATCH")]
+# They know nothing of the queue; the body of one is no JSON.
+OF_FILES = [route for route in API if route.path.startswith(f"{BASE}/files")]
+OF_THE_QUEUE = [route for route in API if route not in OF_FILES]
+WITH_BODY = [route for route in OF_THE_QUEUE if route.method in ("POST", "PATCH")]
 OF_A_JOB = [route for route in API if "{job_id" in route.path]
 OF_A_SCHEDULE = [route for route in API if "{schedule_id" in route.path]
 WAITING = ("/poll", "/stream")
+# Answered with what is asked for instead of JSON.
+RAW = ("/stream", "/{name:.+}")
+MANIFEST = '{"files": [{"path": "a.json", "bytes": 2, "sha256": "x", "records": 1}]}'
 SECRETS = ("secret", "Traceback", "unix:", ".py")
 
 
+@pytest.fixture
+def api_settings(tmp_path: Path) -> Settings:
+    """Types that fit together, for the pipeline."""
+    (tmp_path / "config.toml").write_text(CHAIN_TYPES)
+    return load_settings(
+        tmp_path / "config.toml", {"JOBQUEUE_SERVER_SHUTDOWN_SECONDS": "2", "JOBQUEUE_SERVER_TICK_SECONDS": "0.05"}
+    )
+
+
 def path_of(route: Any, job_id: str = JOB) -> str:
-    return GIVEN.sub(lambda _: job_id, route.path)
+    path = GIVEN.sub(lambda _: job_id, route.path)
+    return path.replace("{file_id:[^/]+}", FILE_ID).replace("{name:.+}", "a.json")
 
 
 def on(routes: Any) -> Any:
@@ -56,26 +78,39 @@ def on(routes: Any) -> Any:
 async def call(api: Any, route: Any, *, query: str = "", **options: Any) -> Any:
     if route in WITH_BODY and not options:
         options = {"json": BODIES[route.path]}
+    elif route in OF_FILES and route.method == "POST":
+        options = {"data": {"file": io.BytesIO(b"text")}}
     if route.path.endswith("/poll") and not query:
         query = "?timeout=0"
     return await api.call(route.method, path_of(route) + query, **options)
 
 
-def ready(fake: FakeQueue, route: Any) -> None:
-    """A job, or a schedule with the same id, for which the route succeeds."""
+def ready(api: Any, fake: FakeQueue, route: Any) -> None:
+    """A job, a schedule with the same id, or a file, for which the route succeeds."""
     fake.schedules.add(JOB)
+    if route in OF_FILES:
+        folder = api.app[UPLOADS].folder_of("default_user") / FILE_ID
+        folder.mkdir(parents=True)
+        (folder / "a.txt").write_text("text")
+    if "/files" in route.path and "{job_id" in route.path:
+        folder = api.app[SETTINGS].storage.jobs_dir / JOB
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(MANIFEST)
+        (folder / "a.json").write_text("{}")
+        fake.add(JOB, "completed")
+        return
     ended = "restart" in route.path or "result" in route.path or route.method == "DELETE"
     fake.add(JOB, "failed" if ended else "pending", error="x")
 
 
-@on([route for route in ROUTES if not route.path.endswith("/stream")])
+@on([route for route in ROUTES if not route.path.endswith(RAW)])
 async def test_api_A1_A6_answers_are_json_and_unknown_query_parameters_change_nothing(
     api: Any, fake: FakeQueue, route: Any
 ) -> None:
-    ready(fake, route)
+    ready(api, fake, route)
     status, _, response = await call(api, route, query="?timeout=0&colour=red&refresh=true&%00=%ff")
-    accepted = "/submit" in route.path or route.path.endswith(("/run", "/drain"))
-    created = (route.method, route.path) == ("POST", f"{BASE}/schedules")
+    accepted = "/submit" in route.path or route.path.endswith(("/run", "/drain", "/pipeline"))
+    created = (route.method, route.path) in (("POST", f"{BASE}/schedules"), ("POST", f"{BASE}/files"))
     assert status == (202 if accepted else 201 if created else 200)
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"
     assert_headers(response)
@@ -134,7 +169,7 @@ async def test_api_A5_possible_ids_are_looked_up(api: Any, fake: FakeQueue, rout
 @on(OF_A_JOB)
 async def test_api_A2_paths_that_climb_reach_no_job(api: Any, fake: FakeQueue, route: Any) -> None:
     """A tidying client never sends these, so they go over the wire as they are."""
-    ready(fake, route)
+    ready(api, fake, route)
     for text in ("..", ".", "../..", "a/b", "", "a/../b", "%2e%2e/x"):
         head = f"{route.method} {path_of(route, text)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         answer = await received(api, head.encode())
@@ -167,7 +202,7 @@ async def answered(api: Any, request: bytes) -> bytes:
             await writer.wait_closed()
 
 
-@on(API)
+@on(OF_THE_QUEUE)
 async def test_api_A4_the_queue_away_is_503(api: Any, fake: FakeQueue, route: Any) -> None:
     fake.add(JOB)
     for trouble in (AWAY, QueueStarting("secret"), QueueFull("OOM secret")):
@@ -180,7 +215,7 @@ async def test_api_A4_the_queue_away_is_503(api: Any, fake: FakeQueue, route: An
         assert body.get("schedule_id") == (JOB if route in OF_A_SCHEDULE else None)
 
 
-@on([route for route in ROUTES if route.path != "/health/live"])
+@on([route for route in ROUTES if route.path != "/health/live" and route not in OF_FILES])
 async def test_api_A2_a_defect_is_told_to_the_log_only(
     api: Any, fake: FakeQueue, route: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -211,9 +246,9 @@ async def test_api_A2_A4_other_methods_name_the_right_ones(api: Any, fake: FakeQ
     assert fake.jobs[JOB].seq == 1
 
 
-@on([route for route in ROUTES if route.method == "GET" and not route.path.endswith(WAITING)])
+@on([route for route in ROUTES if route.method == "GET" and not route.path.endswith((*WAITING, *RAW))])
 async def test_head_answers_as_get_without_a_body(api: Any, fake: FakeQueue, route: Any) -> None:
-    ready(fake, route)
+    ready(api, fake, route)
     for job_id in (JOB, "unknown"):
         path = path_of(route, job_id)
         status, _, got = await api.call("GET", path)
@@ -245,7 +280,7 @@ async def test_api_A4_sec_A13_bad_json(api: Any, fake: FakeQueue, route: Any) ->
 
 @on(WITH_BODY)
 async def test_api_A6_unknown_body_fields_are_refused(api: Any, fake: FakeQueue, route: Any) -> None:
-    ready(fake, route)
+    ready(api, fake, route)
     answer = await call(api, route, json={**BODIES[route.path], "colour": "red"})
     body = assert_error(answer, 400, "InvalidParameterError")
     assert ["colour"] in [detail["loc"] for detail in body["details"]]
@@ -267,7 +302,7 @@ OTHER_MEDIA = (
 
 @on(WITH_BODY)
 async def test_api_A4_sec_A12_other_media_types(api: Any, fake: FakeQueue, route: Any) -> None:
-    ready(fake, route)
+    ready(api, fake, route)
     head = f"{route.method} {path_of(route)} HTTP/1.1\r\nHost: localhost\r\n".encode()
     for headers in OTHER_MEDIA:
         answer = await received(api, head + headers + b"\r\nContent-Length: 2\r\n\r\n{}")
