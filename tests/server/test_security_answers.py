@@ -21,7 +21,7 @@ LEAKS = re.compile(r"Traceback|File \"|site-packages|\.py\b|unix://|redis://|\.s
 
 
 def path_of(route: Any, job_id: str = JOB) -> str:
-    return re.sub(r"\{(?:job_id|schedule_id|worker)[^}]*(\{[^}]*\})?[^}]*\}", job_id, str(route.path))
+    return re.sub(r"\{(?:job_id|schedule_id|worker|file_id)[^}]*(\{[^}]*\})?[^}]*\}", job_id, str(route.path))
 
 
 def safe(response: Any) -> bool:

@@ -34,7 +34,8 @@ def mistakes(folder: Path, text: str = "", **environment: str) -> list[str]:
 def values(settings: Settings, base: Path) -> dict[str, Any]:
     """All of it, paths as they would be written in a file of this folder."""
     dump = settings.model_dump()
-    dump["storage"] = {name: str(path.relative_to(base)) for name, path in dump["storage"].items()}
+    for name in ("data_dir", "input_root"):
+        dump["storage"][name] = str(dump["storage"][name].relative_to(base))
     return dump
 
 
