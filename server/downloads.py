@@ -21,10 +21,10 @@ async def send_file(
     request: web.Request, file: BinaryIO, *, size: int, etag: str, headers: dict[str, str]
 ) -> web.StreamResponse:
     """`etag`: changes with the content. Raises PreconditionFailedError, RangeNotSatisfiableError."""
-    if request.if_match is not None and not _matches(request.if_match, etag):
+    if request.if_match is not None and not _matches(request.if_match, etag, weak=False):
         raise PreconditionFailedError("The file has another ETag")
     marks: dict[str, str] = {hdrs.ETAG: f'"{etag}"', hdrs.ACCEPT_RANGES: "bytes"}
-    if request.if_none_match is not None and _matches(request.if_none_match, etag):
+    if request.if_none_match is not None and _matches(request.if_none_match, etag, weak=True):
         return web.Response(status=304, headers=marks)
     part = _part(request, size, etag)
     first, last = part or (0, size - 1)
@@ -58,8 +58,8 @@ async def _send(response: web.StreamResponse, file: BinaryIO, first: int, count:
     return True
 
 
-def _matches(wanted: tuple[ETag, ...], etag: str) -> bool:
-    return any(tag.value in ("*", etag) for tag in wanted)
+def _matches(wanted: tuple[ETag, ...], etag: str, *, weak: bool) -> bool:
+    return any(tag.value in ("*", etag) and (weak or not tag.is_weak) for tag in wanted)
 
 
 def _part(request: web.Request, size: int, etag: str) -> tuple[int, int] | None:

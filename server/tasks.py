@@ -19,8 +19,12 @@ async def to_its_end(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     work = asyncio.get_running_loop().create_task(asyncio.to_thread(call, *args, **kwargs), name="blocking-call")
     try:
         return await asyncio.shield(work)
-    finally:
+    except asyncio.CancelledError:
         await asyncio.wait({work})
+        if not work.cancelled():
+            # Looked at here, because nobody else will.
+            work.exception()
+        raise
 
 
 def start_task(make: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> asyncio.Task[None]:

@@ -165,7 +165,9 @@ async def test_api_R6_conditions(api: Any, job: Path) -> None:
     assert (await fetch(api, "other.bin", If_None_Match='"x", ' + etag))[0] == 304
     assert (await fetch(api, "other.bin", If_None_Match="*"))[0] == 304
     assert (await fetch(api, "other.bin", If_None_Match='"x"'))[0] == 200
+    assert (await fetch(api, "other.bin", If_None_Match=f"W/{etag}"))[0] == 304
     assert (await fetch(api, "other.bin", If_Match=etag))[0] == 200
+    assert (await fetch(api, "other.bin", If_Match=f"W/{etag}"))[0] == 412
     status, content, _ = await fetch(api, "other.bin", If_Match='"x"')
     assert (status, json.loads(content)["error"]) == (412, "PreconditionFailedError")
     assert (await fetch(api, "other.bin", Range="bytes=0-0", If_Range=etag))[0] == 206

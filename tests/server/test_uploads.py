@@ -20,6 +20,7 @@ from fake_queue import AWAY, FakeQueue
 
 from jobqueue import Settings, load_settings
 from jobqueue.states import TERMINAL
+from server import upload_reader
 from server.app_keys import UPLOADS
 from server.upload_expiry import UploadExpiry
 from server.upload_writer import clean_name
@@ -322,6 +323,28 @@ async def test_api_R4_A4_a_slow_body_is_given_up(
     assert everything_in(root) == []
 
 
+async def test_api_R4_a_large_file_has_time(
+    start: Any, api_settings: Settings, fake: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time for a body grows with what has arrived."""
+    monkeypatch.setattr(upload_reader, "BLOCK", 65536)
+    patience = 0.5
+    server = api_settings.server.model_copy(update={"body_timeout_seconds": patience})
+    api = await start(api_settings.model_copy(update={"server": server}), fake)
+    began = time.monotonic()
+
+    async def is_late() -> bool:
+        return time.monotonic() > began + 2 * patience
+
+    async def body() -> AsyncIterator[bytes]:
+        async for piece in pieces(3):
+            yield piece
+        await eventually(is_late, "the time for a small body is over")
+        yield b"\r\n--X--\r\n"
+
+    assert (await api.call("POST", FILES, data=body(), headers={"Content-Type": BOUNDARY}))[0] == 201
+
+
 async def test_api_R4_A4_more_than_a_user_may_have_is_refused_before_it_comes(api: Any) -> None:
     head = f"POST {FILES} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {BOUNDARY}\r\n"
     reader, writer = await api.raw(f"{head}Content-Length: 99000000\r\n\r\n".encode())
@@ -373,6 +396,10 @@ async def test_api_R5_R2_files_in_a_pipeline(api: Any) -> None:
     assert (await api.post("/api/v1/jobs/pipeline", {"documents": [{"file_id": file_id}]}))[0] == 202
     status, body = await api.post("/api/v1/jobs/pipeline", {"documents": [{"file_id": "0" * 32}]})
     assert (status, body["details"][0]["loc"]) == (400, ["documents", 0, "file_id"])
+    keyed = {"headers": {"Idempotency-Key": "k"}}
+    first = await api.post("/api/v1/jobs/pipeline", {"documents": [{"file_id": file_id}]}, **keyed)
+    await api.call("DELETE", f"{FILES}/{file_id}")
+    assert await api.post("/api/v1/jobs/pipeline", {"documents": [{"file_id": file_id}]}, **keyed) == first
 
 
 async def test_api_R5_a_recurring_job_names_no_uploads(api: Any, fake: FakeQueue) -> None:
