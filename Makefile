@@ -21,7 +21,7 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[documents,pipeline,llm,test,dev]' 2>&1 | grep -v '^WARNING' || true
 	@$(BIN)/python -c 'import aiohttp, redis, pydantic, pypdfium2, mammoth, sklearn, pyarrow, openai, pytest, playwright, ruff' && touch $@
 
-demo: $(READY) ## process the sample files, or FILES="a.pdf b.md", and watch it
+demo: $(READY) ## make a dataset of the sample files, or of FILES="a.pdf b.md", and watch it
 	@$(BIN)/python -m server.demo $(FILES)
 
 run: $(READY) ## server, worker and embedded Valkey in this terminal; Ctrl-C stops all

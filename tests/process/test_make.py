@@ -53,9 +53,12 @@ def test_demo_shows_everything_and_leaves_nothing_running(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     for name, kind in SAMPLES.items():
         assert any(line.split()[:2] == [name, kind] for line in done.stdout.splitlines()), done.stdout
-    chunks = [line.split(": ")[1] for line in done.stdout.splitlines() if line.endswith("chunks.jsonl")]
-    assert len(chunks) == len(SAMPLES)
-    assert all((tmp_path / path).stat().st_size > 0 for path in chunks)
+    stages = ("document_processing", "taxonomy_processing", "extraction", "dataset_generation")
+    for stage in stages:
+        (folder,) = [line.split(": ")[1] for line in done.stdout.splitlines() if line.startswith(f"  {stage}: ")]
+        assert (tmp_path / folder / "manifest.json").stat().st_size > 0
+    _, _, records = done.stdout.partition("The first records of the dataset:\n")
+    assert records.count("  instruction: ") == 3, done.stdout
     wait_for(lambda: not processes_of(tmp_path), "everything has ended", 10)
 
 
