@@ -26,11 +26,20 @@ from worker.jobs.extraction.run import run
 TOPICS = {
     "earn": ("earnings", "Company profit, loss, sales, dividend and results per share for a quarter or year."),
     "acq": ("acquisitions", "Mergers, takeovers, and the buying and selling of companies, stakes and shares."),
-    "money-fx": ("foreign exchange", "Currency markets, exchange rates, and central bank intervention in the money market."),
+    "money-fx": (
+        "foreign exchange",
+        "Currency markets, exchange rates, and central bank intervention in the money market.",
+    ),
     "grain": ("grain", "Cereals such as wheat, maize, barley and rice: harvest, export, shipment and prices."),
     "crude": ("crude oil", "Petroleum production, OPEC, barrels per day, oil prices, refineries and exploration."),
-    "trade": ("trade", "International trade between countries: deficits, surpluses, exports, imports, tariffs and protectionism."),
-    "interest": ("interest rates", "Lending, prime, discount and deposit rates of banks and central banks, raised or cut."),
+    "trade": (
+        "trade",
+        "International trade between countries: deficits, surpluses, exports, imports, tariffs and protectionism.",
+    ),
+    "interest": (
+        "interest rates",
+        "Lending, prime, discount and deposit rates of banks and central banks, raised or cut.",
+    ),
     "wheat": ("wheat", "Wheat crop, sowing, export sales, tenders and prices."),
     "ship": ("shipping", "Ships, vessels, tankers, ports, cargo, freight, seamen and strikes at docks."),
     "corn": ("corn", "Corn or maize crop, acreage, feed use, export sales and prices."),
@@ -38,7 +47,10 @@ TOPICS = {
     "sugar": ("sugar", "Sugar cane and beet, raw and white sugar production, quotas, tenders and prices."),
     "coffee": ("coffee", "Coffee beans, growers, roasters, export quotas and the international coffee organization."),
     "dlr": ("US dollar", "The value of the dollar against the yen, the mark and other currencies."),
-    "gnp": ("gross national product", "Growth of the economy measured by gross national or domestic product, GNP and GDP."),
+    "gnp": (
+        "gross national product",
+        "Growth of the economy measured by gross national or domestic product, GNP and GDP.",
+    ),
     "gold": ("gold", "Gold mines, ore, ounces, bullion and gold prices."),
     "money-supply": ("money supply", "Monetary aggregates M1, M2 and M3 and their weekly or monthly growth."),
     "veg-oil": ("vegetable oil", "Edible oils such as palm oil, soybean oil, rapeseed oil and coconut oil."),
@@ -114,7 +126,9 @@ def calibration_error(stories: Sequence[Story], found: Sequence[dict[str, Any]])
     is_right = np.array([line["category_id"] in topics[document] for document, line in best.items()])
     bins = np.minimum((confidence * 10).astype(int), 9)
     parts = [(bins == number) for number in range(10)]
-    return float(sum(part.mean() * abs(confidence[part].mean() - is_right[part].mean()) for part in parts if part.any()))
+    return float(
+        sum(part.mean() * abs(confidence[part].mean() - is_right[part].mean()) for part in parts if part.any())
+    )
 
 
 def span_rows(folder: Path) -> list[Row]:

@@ -37,9 +37,7 @@ class OfflineLabeller:
         self._space = Space(texts, chunks.count, categories, parameters.seed)
         progress.note(VECTORISE, "Compared words", chunks.count)
         self.method = "tfidf" if self._space.is_small else "lsa_feedback"
-        self.uncovered = [
-            c for c, size in zip(categories, np.diff(self._space.profiles.indptr), strict=True) if not size
-        ]
+        self.uncovered = [c for c, is_covered in zip(categories, self._space.is_covered, strict=True) if not is_covered]
         self._centroids = None if self._space.is_small else self._feed_back(progress)
         self._next = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -26,7 +27,8 @@ _TOKEN: Final = r"(?u)\b(?=\w*[^\W\d_])\w\w+\b"
 
 
 class Space:
-    """`chunks`: TF-IDF, one row a chunk; `profiles`: one row a category; rows have unit length, or are empty."""
+    """`chunks`: TF-IDF, one row a chunk; `profiles`: one row a category; rows have unit length, or are empty.
+    `is_covered`: one for each category."""
 
     def __init__(self, texts: Iterable[str], count: int, categories: Sequence[Category], seed: int) -> None:
         self.is_small = count < SMALL
@@ -36,10 +38,12 @@ class Space:
         # A small corpus need not contain the words of a category for them to have a weight.
         more = [" ".join(profile) for profile in profiles] if self.is_small else []
         counts = self._counter.fit_transform(_chain(texts, more))
-        self._keep_terms(counts, count, profiles)
+        names = [term for category in categories for term in self._analyse(category.name)]
+        self._keep_terms(counts, count, profiles, names)
         self.chunks = self._weigh(counts[:count, self._columns])
         del counts
         self.profiles = self._weigh(self._rows(profiles))
+        self.is_covered = self._find_covered()
         self._axes = None if self.is_small else self._find_axes(seed)
 
     def vectors(self, texts: Sequence[str]) -> Any:
@@ -51,8 +55,8 @@ class Space:
         projected: Matrix = normalize(vectors @ self._axes)
         return projected
 
-    def _keep_terms(self, counts: Any, count: int, profiles: Sequence[dict[str, float]]) -> None:
-        """All words of the categories stay, however rare they are."""
+    def _keep_terms(self, counts: Any, count: int, profiles: Sequence[dict[str, float]], names: Sequence[str]) -> None:
+        """All words of the categories stay, however rare they are, and their names however frequent."""
         frequency = np.bincount(counts.indices, minlength=counts.shape[1])
         vocabulary = self._counter.vocabulary_
         kept = np.ones(len(frequency), dtype=np.bool_)
@@ -62,11 +66,18 @@ class Space:
             kept[rank[_MOST_TERMS:]] = False
             kept[[vocabulary[term] for profile in profiles for term in profile if term in vocabulary]] = True
             kept &= frequency <= _MOST_IN * count
+            kept[[vocabulary[term] for term in names if term in vocabulary]] = True
         self._columns = np.flatnonzero(kept)
         numbers = {int(column): number for number, column in enumerate(self._columns)}
         self._numbers = {term: numbers[column] for term, column in vocabulary.items() if column in numbers}
         rows = counts.shape[0]
         self._idf = np.log((1 + rows) / (1 + frequency[self._columns])).astype(np.float32) + np.float32(1)
+
+    def _find_covered(self) -> list[bool]:
+        """Of each category whether any of its words occurs in a chunk."""
+        occurs = np.bincount(self.chunks.indices, minlength=self.chunks.shape[1]) > 0
+        rows = pairwise(self.profiles.indptr.tolist())
+        return [bool(occurs[self.profiles.indices[start:end]].any()) for start, end in rows]
 
     def _weigh(self, counts: Any) -> Any:
         counts = counts.astype(np.float32).tocsr()
