@@ -18,7 +18,7 @@ WORDS = {
     "Cooking": "oven flour butter recipe sauce pepper onion simmer dough kitchen",
     "Sailing": "harbour mast rudder anchor tide keel deck sailor hull regatta",
 }
-FILLER = "people often wrote about many other common matters during those long quiet years".split()
+FILLER = ["people", "often", "wrote", "about", "many", "other", "common", "matters", "during", "those", "long", "years"]
 TAXONOMY = {
     "name": "hobbies",
     "children": [

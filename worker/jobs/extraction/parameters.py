@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from worker.jobs.extraction.categories import categories_of
+from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
 
 BuiltIn = Literal["email", "url", "date", "number_unit", "version", "ip", "acronym", "proper_name"]
@@ -113,6 +116,16 @@ class Parameters(BaseModel):
             raise ValueError("only_validated needs enable_validation_stage")
         if not self.wants_entities and (self.entity_patterns is not None or self.fuzzy_keywords):
             raise ValueError("entity_patterns and fuzzy_keywords need the extraction_type 'entity' or 'both'")
+        return self
+
+    @model_validator(mode="after")
+    def _check_taxonomy(self) -> Self:
+        """Of a taxonomy that comes with the request; others are looked at when they are there."""
+        if self.taxonomy.taxonomy is not None:
+            try:
+                categories_of(self.taxonomy.taxonomy, self.selected_categories, self.extraction_depth)
+            except InputError as error:
+                raise PydanticCustomError(error.code, "{text}", {"text": f"{error.code}: {error}"}) from None
         return self
 
     @property
