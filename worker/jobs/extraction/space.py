@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.sparse import csr_matrix, diags
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 from sklearn.preprocessing import normalize
 
 from worker.jobs.extraction.categories import Category
@@ -23,7 +24,8 @@ _MOST_TERMS: Final = 30_000
 _MOST_IN: Final = 0.5
 # More chunks hardly turn the axes, but cost memory.
 _MOST_FOR_AXES: Final = 50_000
-_TOKEN: Final = r"(?u)\b(?=\w*[^\W\d_])\w\w+\b"
+# Words of two and more characters, one of them a letter.
+_WORD = re.compile(r"\b(?=\w*[^\W\d_])\w\w+\b")
 
 
 class Space:
@@ -32,8 +34,8 @@ class Space:
 
     def __init__(self, texts: Iterable[str], count: int, categories: Sequence[Category], seed: int) -> None:
         self.is_small = count < SMALL
-        self._counter = CountVectorizer(token_pattern=_TOKEN, stop_words="english", dtype=np.float32)
-        self._analyse: Callable[[str], list[str]] = self._counter.build_analyzer()
+        self._analyse = terms_of
+        self._counter = CountVectorizer(analyzer=terms_of, dtype=np.float32)
         profiles = [profile_of(category, self._analyse) for category in categories]
         # A small corpus need not contain the words of a category for them to have a weight.
         more = [" ".join(profile) for profile in profiles] if self.is_small else []
@@ -103,6 +105,20 @@ class Space:
         svd.fit(sample)
         axes: Matrix = np.ascontiguousarray(svd.components_.T, dtype=np.float32)
         return axes
+
+
+def terms_of(text: str) -> list[str]:
+    """The words of a text without those that say nothing, plurals as singulars."""
+    return [_singular(word) for word in _WORD.findall(text.lower()) if word not in ENGLISH_STOP_WORDS]
+
+
+def _singular(word: str) -> str:
+    """By Harman's three rules, which touch endings in 's' only; both numbers of a word become the same."""
+    if len(word) < 4 or not word.endswith("s") or word.endswith(("us", "ss", "is")):
+        return word
+    if word.endswith("ies") and not word.endswith(("eies", "aies")):
+        return f"{word[:-3]}y" if len(word) > 4 else word[:-1]
+    return word[:-1]
 
 
 def profile_of(category: Category, analyse: Callable[[str], list[str]]) -> dict[str, float]:
