@@ -13,6 +13,7 @@ from samples.extraction_support import TAXONOMY, Job, corpus, one, sentence
 from worker.jobs.extraction.categories import categories_of
 from worker.jobs.extraction.decide import Decision
 from worker.jobs.extraction.feedback import Feedback
+from worker.jobs.extraction.neighbours import Neighbours
 from worker.jobs.extraction.relations import normalised
 from worker.jobs.extraction.sentences import runs, sentences_of, smoothed
 from worker.jobs.extraction.space import profile_of
@@ -250,3 +251,15 @@ def test_npmi() -> None:
     assert normalised(0.25, 0.25, 0.25) == pytest.approx(1)
     assert normalised(0.25, 0.5, 0.5) == pytest.approx(0)
     assert normalised(1, 1, 1) == 0
+
+
+def test_neighbours_even_out_similarities() -> None:
+    vectors = np.eye(8, dtype=np.float32)
+    own = np.linspace(0, 0.7, 8, dtype=np.float32)[:, None]
+    neighbours = Neighbours(vectors, own)
+    text = np.zeros((1, 8), dtype=np.float32)
+    text[0, [2, 4]] = 0.6, 0.2
+    # Of the two that are alike the nearer one counts three times as much.
+    assert neighbours.smooth(np.array([[1.0]], dtype=np.float32), text)[0, 0] == pytest.approx(0.75 + 0.25 * 0.25)
+    far = np.zeros((1, 8), dtype=np.float32)
+    assert neighbours.smooth(np.array([[0.4]], dtype=np.float32), far)[0, 0] == pytest.approx(0.3)

@@ -13,6 +13,7 @@ from worker.jobs.extraction.decide import Decision, Flags, Matrix
 from worker.jobs.extraction.feedback import Feedback
 from worker.jobs.extraction.load import Chunks
 from worker.jobs.extraction.model import Chunk, Labels, Span
+from worker.jobs.extraction.neighbours import MOST, Neighbours
 from worker.jobs.extraction.parameters import Parameters
 from worker.jobs.extraction.progress import SCORE, VECTORISE, Progress
 from worker.jobs.extraction.sentences import Place, runs, sentences_of, smoothed
@@ -38,7 +39,10 @@ class OfflineLabeller:
         progress.note(VECTORISE, "Compared words", chunks.count)
         self.method = "tfidf" if self._space.is_small else "lsa_feedback"
         self.uncovered = [c for c, is_covered in zip(categories, self._space.is_covered, strict=True) if not is_covered]
-        self._centroids = None if self._space.is_small else self._feed_back(progress)
+        self._centroids: Matrix | None = None
+        self._neighbours: Neighbours | None = None
+        if not self._space.is_small:
+            self._fit(progress)
         self._next = 0
 
     @property
@@ -93,13 +97,15 @@ class OfflineLabeller:
         return best
 
     def _similarities(self, vectors: Any) -> Matrix:
-        """The cosines of words and, in a corpus that is large enough, of meaning."""
+        """The cosines of words and, in a corpus that is large enough, of meaning, evened out over neighbours."""
         words: Matrix = (vectors @ self._space.profiles.T).toarray()
         if self._centroids is None:
             return words
-        return words + self._space.project(vectors) @ self._centroids.T
+        meaning = self._space.project(vectors)
+        found: Matrix = words + meaning @ self._centroids.T
+        return found if self._neighbours is None else self._neighbours.smooth(found, meaning)
 
-    def _feed_back(self, progress: Progress) -> Matrix:
+    def _fit(self, progress: Progress) -> None:
         space = self._space
         self._centroids = space.project(space.profiles)
         feedback = Feedback(self._centroids, self._decision.groups, space.chunks.shape[0])
@@ -107,7 +113,9 @@ class OfflineLabeller:
             rows = space.chunks[start : start + _BATCH]
             feedback.add(self._similarities(rows), space.project(rows))
             progress.note(SCORE, "Looking for typical chunks", start + rows.shape[0])
-        return feedback.centroids()
+        self._centroids = feedback.centroids()
+        some = space.chunks[:: -(-space.chunks.shape[0] // MOST)]
+        self._neighbours = Neighbours(space.project(some), self._similarities(some))
 
 
 def _with_progress(chunks: Chunks, progress: Progress) -> Iterator[str]:

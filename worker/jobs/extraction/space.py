@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -24,8 +25,7 @@ _MOST_TERMS: Final = 30_000
 _MOST_IN: Final = 0.5
 # More chunks hardly turn the axes, but cost memory.
 _MOST_FOR_AXES: Final = 50_000
-# Words of two and more characters, one of them a letter.
-_WORD = re.compile(r"\b(?=\w*[^\W\d_])\w\w+\b")
+_WORD = re.compile(r"\w\w+")
 
 
 class Space:
@@ -108,12 +108,15 @@ class Space:
 
 
 def terms_of(text: str) -> list[str]:
-    """The words of a text without those that say nothing, plurals as singulars."""
-    return [_singular(word) for word in _WORD.findall(text.lower()) if word not in ENGLISH_STOP_WORDS]
+    """The words of a text that say something, plurals as singulars."""
+    return [term for term in map(_term, _WORD.findall(text.lower())) if term]
 
 
-def _singular(word: str) -> str:
-    """By Harman's three rules, which touch endings in 's' only; both numbers of a word become the same."""
+@lru_cache(maxsize=500_000)
+def _term(word: str) -> str:
+    """By Harman's three rules, which touch endings in 's' only, both numbers of a noun become the same."""
+    if word in ENGLISH_STOP_WORDS or not any(map(str.isalpha, word)):
+        return ""
     if len(word) < 4 or not word.endswith("s") or word.endswith(("us", "ss", "is")):
         return word
     if word.endswith("ies") and not word.endswith(("eies", "aies")):
