@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import random
 import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from bench.quality.corpora import Row, Story, reuters
 from samples.document_support import FakeContext, read_lines
 
 from worker.jobs.document_processing.parameters import Parameters as DocumentParameters
+from worker.jobs.document_processing.parameters import Strategy
 from worker.jobs.document_processing.run import run as run_documents
 from worker.jobs.extraction.parameters import Parameters
 from worker.jobs.extraction.run import run
@@ -57,8 +59,11 @@ TOPICS = {
     "soybean": ("soybeans", "Soybean crop, planting, crushing, meal and export sales."),
 }
 DOCUMENTS, STORIES = 200, 10
-# Characters of a story, so that a chunk is about as long as one.
-CHUNK_CHARACTERS = 800
+# As long as one of the longer stories.
+CHUNK = 1600
+
+# From, to before, topics.
+Place = tuple[int, int, set[str]]
 
 
 def rows() -> list[Row]:
@@ -134,21 +139,21 @@ def span_rows(folder: Path) -> list[Row]:
     """Documents of ten stories each: which characters get the topic of their story?"""
     folder.mkdir()
     truth = write_documents(folder)
-    documents = [{"path": f"{name}.txt"} for name in truth]
-    ctx = FakeContext(folder / "documents", folder)
-    given = {"documents": documents, "chunk_strategy": "character", "chunk_size": CHUNK_CHARACTERS, "overlap": 0}
-    run_documents(ctx, DocumentParameters.model_validate(given))
-    names = {line["document_id"]: line["name"] for line in read_lines(ctx.folder / "documents.jsonl")}
-    found: list[tuple[Any, ...]] = []
-    extraction = FakeContext(folder / "extraction", folder)
-    values = {"source": {"job_id": "documents"}, "taxonomy": {"taxonomy": taxonomy()}}
-    run(extraction, Parameters.model_validate(values))
-    for line in read_lines(extraction.folder / "extractions.jsonl"):
-        found.append((names[line["document_id"]].removesuffix(".txt"), line["category_id"], line["start"], line["end"]))
-    return [Row("extraction: F1 of characters in documents of 10 stories", span_f1(truth, found), 0.66, 0.70)]
+    is_semantic = "semantic" in get_args(Strategy)
+    chunking = {"chunk_strategy": "semantic"} if is_semantic else {"chunk_strategy": "character", "chunk_size": CHUNK}
+    kind = "semantic chunks" if is_semantic else f"sentences in chunks of {CHUNK} characters"
+    documents = FakeContext(folder / "documents", folder)
+    given = {"documents": [{"path": f"{name}.txt"} for name in truth], "overlap": 0, **chunking}
+    run_documents(documents, DocumentParameters.model_validate(given))
+    names = {line["document_id"]: line["name"] for line in read_lines(documents.folder / "documents.jsonl")}
+    granularity = "chunk" if is_semantic else "sentence"
+    found = found_in(folder, "extraction", source={"job_id": "documents"}, granularity=granularity)
+    for line in found:
+        line["document_id"] = names[line["document_id"]].removesuffix(".txt")
+    return [Row(f"extraction: F1 of characters, documents of 10 stories, {kind}", span_f1(truth, found), 0.66, 0.70)]
 
 
-def write_documents(folder: Path) -> dict[str, list[tuple[int, int, set[str]]]]:
+def write_documents(folder: Path) -> dict[str, list[Place]]:
     """Where the stories of each document lie, and what they are about."""
     stories = [s for s in reuters() if s.is_test and TOPICS.keys() & set(s.topics)]
     chosen = random.Random(42).sample(stories, DOCUMENTS * STORIES)
@@ -164,17 +169,18 @@ def write_documents(folder: Path) -> dict[str, list[tuple[int, int, set[str]]]]:
     return truth
 
 
-def span_f1(truth: dict[str, list[tuple[int, int, set[str]]]], found: Sequence[tuple[Any, ...]]) -> float:
+def span_f1(truth: dict[str, list[Place]], found: Sequence[dict[str, Any]]) -> float:
     """Over all characters and their topics."""
+    spans = defaultdict(list)
+    for line in found:
+        spans[line["document_id"], line["category_id"]].append((line["start"], line["end"]))
     right = told = both = 0
     for name, places in truth.items():
-        length = places[-1][1]
         for topic in TOPICS:
-            is_right, is_told = np.zeros(length, dtype=bool), np.zeros(length, dtype=bool)
+            is_right, is_told = np.zeros((2, places[-1][1]), dtype=bool)
             for start, end, topics in places:
                 is_right[start:end] |= topic in topics
-            for document, category, start, end in found:
-                if (document, category) == (name, topic):
-                    is_told[start:end] = True
+            for start, end in spans[name, topic]:
+                is_told[start:end] = True
             right, told, both = right + is_right.sum(), told + is_told.sum(), both + (is_right & is_told).sum()
     return float(2 * both / max(1, right + told))
