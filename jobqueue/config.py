@@ -146,6 +146,11 @@ BUILT_IN_JOB_TYPES: dict[str, Any] = {
         "function": "worker.jobs.document_processing.run:run",
         "parameters": "worker.jobs.document_processing.parameters:Parameters",
     },
+    "extraction": {
+        "function": "worker.jobs.extraction.run:run",
+        "parameters": "worker.jobs.extraction.parameters:Parameters",
+        "cancel_grace_seconds": 0.5,
+    },
 }
 
 

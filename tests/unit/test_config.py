@@ -12,8 +12,8 @@ from jobqueue.config import JobTypeSettings, Settings, load_settings
 from jobqueue.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
-EXTRACTION = """
-[job_types.extraction]
+TRANSLATION = """
+[job_types.translation]
 function = "a.b:run"
 parameters = "a.b:Params"
 """
@@ -67,7 +67,7 @@ def test_a_file_in_the_working_directory_is_read(tmp_path: Path, monkeypatch: py
         ("[sever]\nport = 1", "sever"),
         ("port = 1", "port"),
         ("[job_types.document_processing]\ntimeout = 1", "job_types.document_processing.timeout"),
-        (EXTRACTION + "retries = 1", "job_types.extraction.retries"),
+        (TRANSLATION + "retries = 1", "job_types.translation.retries"),
     ],
 )
 def test_an_unknown_key_is_an_error_that_names_it(tmp_path: Path, text: str, named: str) -> None:
@@ -82,7 +82,7 @@ def test_an_unknown_key_is_an_error_that_names_it(tmp_path: Path, text: str, nam
         "JOBQUEUE_PORT",
         "JOBQUEUE_",
         "JOBQUEUE_SERVER",
-        "JOBQUEUE_JOB_TYPES_EXTRACTION_TIMEOUT_SECONDS",
+        "JOBQUEUE_JOB_TYPES_TRANSLATION_TIMEOUT_SECONDS",
         "JOBQUEUE_JOB_TYPES_DOCUMENT_PROCESSING",
     ],
 )
@@ -102,7 +102,7 @@ def test_all_mistakes_come_at_once_each_with_its_name(tmp_path: Path) -> None:
     [worker]
     pickle = "all"
     queues = []
-    [job_types.extraction]
+    [job_types.translation]
     function = "no colon"
     """
     found = {line.split(": ")[1] for line in mistakes(tmp_path, text, JOBQUEUE_LIMITS_TOTAL="many")}
@@ -112,8 +112,8 @@ def test_all_mistakes_come_at_once_each_with_its_name(tmp_path: Path) -> None:
         "worker.pickle",
         "worker.queues",
         "limits.total",
-        "job_types.extraction.function",
-        "job_types.extraction.parameters",
+        "job_types.translation.function",
+        "job_types.translation.parameters",
     }
 
 
@@ -140,13 +140,13 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
 def test_the_environment_reaches_job_types(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
-        EXTRACTION + "timeout_seconds = 5",
-        JOBQUEUE_JOB_TYPES_EXTRACTION_TIMEOUT_SECONDS="600",
-        JOBQUEUE_JOB_TYPES_EXTRACTION_QUEUE="slow",
+        TRANSLATION + "timeout_seconds = 5",
+        JOBQUEUE_JOB_TYPES_TRANSLATION_TIMEOUT_SECONDS="600",
+        JOBQUEUE_JOB_TYPES_TRANSLATION_QUEUE="slow",
         JOBQUEUE_JOB_TYPES_DOCUMENT_PROCESSING_MEMORY_LIMIT_MB="64",
     )
-    assert settings.job_types["extraction"].timeout_seconds == 600
-    assert (settings.queue_of("extraction"), settings.queue_of("document_processing")) == ("slow", "default")
+    assert settings.job_types["translation"].timeout_seconds == 600
+    assert (settings.queue_of("translation"), settings.queue_of("document_processing")) == ("slow", "default")
     document = settings.job_types["document_processing"]
     assert document.memory_limit_mb == 64
     assert document.function == "worker.jobs.document_processing.run:run", "the rest keeps its defaults"

@@ -1,0 +1,161 @@
+"""What a caller may ask of extraction. The server checks it at submit, so nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from worker.jobs.extraction.categories import categories_of
+from worker.jobs.shared.errors import InputError
+from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
+
+BuiltIn = Literal["email", "url", "date", "number_unit", "version", "ip", "acronym", "proper_name"]
+BUILT_IN: tuple[BuiltIn, ...] = get_args(BuiltIn)
+_RESERVED = frozenset({*BUILT_IN, "keyword", "whole_text"})
+
+
+class OwnPattern(BaseModel):
+    """A regular expression in the syntax of the `regex` library; each match is an entity of type `name`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+    pattern: Annotated[str, Field(min_length=1, max_length=500)]
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if name in _RESERVED:
+            raise ValueError(f"'{name}' is the name of a built-in type; choose another")
+        return name
+
+    @field_validator("pattern")
+    @classmethod
+    def _check_pattern(cls, pattern: str) -> str:
+        problem = pattern_problem(pattern)
+        if problem is not None:
+            raise ValueError(problem)
+        return pattern
+
+
+def pattern_problem(pattern: str) -> str | None:
+    """Why the pattern cannot be used, or None; None too where the `regex` library is not installed."""
+    try:
+        import regex
+    except ModuleNotFoundError:  # a server without the extra: the worker asks again
+        return None
+    try:
+        compiled = regex.compile(pattern)
+        if compiled.fullmatch("", timeout=1) is not None:
+            return "matches the empty text"
+    except (regex.error, TimeoutError, OverflowError, RecursionError) as error:
+        return f"is not a regular expression: {error}"
+    return None
+
+
+class Parameters(BaseModel):
+    """Offline: categories are found by the likeness of words, entities by patterns and keywords."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Literal["offline"] = "offline"
+    seed: int = Field(42, ge=0, lt=2**32)
+    project_id: str | None = Field(None, max_length=255, description="a label of your own")
+    name: str | None = Field(None, max_length=255, description="a label of your own")
+
+    source: ChunksSource
+    taxonomy: TaxonomySource
+    selected_categories: list[Annotated[str, Field(min_length=1, max_length=1024)]] | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="ids, names or paths 'a/b', each with all below it; all when not given",
+    )
+    extraction_type: Literal["whole_text", "entity", "ner", "both"] = Field("whole_text", description="'ner': 'entity'")
+    extraction_mode: Literal["contextual", "document_wide"] = Field(
+        "contextual", description="contextual: a category counts only where those above it pass too"
+    )
+    extraction_depth: int = Field(3, ge=1, le=5, description="levels of the taxonomy that are used")
+    confidence_threshold: float = Field(0.5, ge=0, le=1, description="a category's own threshold wins when higher")
+    max_labels_per_chunk: int = Field(3, ge=1, le=20)
+    granularity: Literal["chunk", "sentence"] = "chunk"
+    entity_patterns: list[BuiltIn | OwnPattern] | None = Field(
+        None, max_length=28, description="names of built-in patterns and own ones; all built-in ones when not given"
+    )
+    fuzzy_keywords: bool = Field(False, description="find keywords of 6 and more letters with small differences too")
+    enable_validation_stage: bool = False
+    only_validated: bool = Field(False, description="leave out what the validation stage does not confirm")
+    infer_relations: bool = Field(False, description="write which findings occur together")
+    batch_size: int = Field(500, ge=1, le=10_000, description="chunks at a time")
+    max_chunks: int = Field(200_000, ge=1, le=1_000_000, description="further ones are left out, with a warning")
+
+    @field_validator("selected_categories")
+    @classmethod
+    def _check_selected(cls, wanted: list[str] | None) -> list[str] | None:
+        for place, name in enumerate(wanted or []):
+            if not name.strip() or re.search("[\x00-\x1f\x7f]", name):
+                raise ValueError(f"number {place + 1} is blank or has control characters")
+        return wanted
+
+    @field_validator("entity_patterns")
+    @classmethod
+    def _check_unique(cls, patterns: list[BuiltIn | OwnPattern] | None) -> list[BuiltIn | OwnPattern] | None:
+        names = [pattern if isinstance(pattern, str) else pattern.name for pattern in patterns or []]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"'{name}' is listed twice")
+        return patterns
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.only_validated and not self.enable_validation_stage:
+            raise ValueError("only_validated needs enable_validation_stage")
+        if not self.wants_entities and (self.entity_patterns is not None or self.fuzzy_keywords):
+            raise ValueError("entity_patterns and fuzzy_keywords need the extraction_type 'entity' or 'both'")
+        return self
+
+    @model_validator(mode="after")
+    def _check_taxonomy(self) -> Self:
+        """Of a taxonomy that comes with the request; others are looked at when they are there."""
+        if self.taxonomy.taxonomy is not None:
+            try:
+                categories_of(self.taxonomy.taxonomy, self.selected_categories, self.extraction_depth)
+            except InputError as error:
+                raise PydanticCustomError(error.code, "{text}", {"text": f"{error.code}: {error}"}) from None
+        return self
+
+    @property
+    def wants_entities(self) -> bool:
+        return self.extraction_type != "whole_text"
+
+    @property
+    def wants_texts(self) -> bool:
+        return self.extraction_type in ("whole_text", "both")
+
+    @property
+    def patterns(self) -> list[BuiltIn | OwnPattern]:
+        """Those that the job uses."""
+        if not self.wants_entities:
+            return []
+        return list(BUILT_IN) if self.entity_patterns is None else self.entity_patterns
+
+    @property
+    def source_jobs(self) -> tuple[SourceJob, ...]:
+        return jobs_of(source=self.source, taxonomy=self.taxonomy)
+
+    @property
+    def names_files(self) -> bool:
+        return self.source.path is not None or self.taxonomy.path is not None
+
+    def check_inputs(self, input_root: Path) -> list[Problem]:
+        """What is wrong with the files at this moment, as (place in the parameters, message)."""
+        return file_problems(input_root, source=self.source, taxonomy=self.taxonomy)
+
+    def as_used(self) -> dict[str, Any]:
+        """For the manifest: with defaults, and without what was sent along, which `inputs` tells."""
+        values = self.model_dump(mode="json", exclude={"source", "taxonomy"})
+        return values | {"entity_patterns": [p if isinstance(p, str) else p.model_dump() for p in self.patterns]}

@@ -1,0 +1,30 @@
+"""The job: which parts of chunks speak of which categories, and the entities in them."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from worker.context import JobContext, PermanentError
+from worker.jobs.extraction.parameters import Parameters
+
+_MODULES = ("ahocorasick", "rapidfuzz", "regex", "sentencex", "sklearn")
+
+
+def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
+    """Write `extractions.jsonl` into the job's folder and return the summary.
+
+    Raises PermanentError `no_chunks`, `no_categories`, `unknown_category`, `ambiguous_category`, `empty_profile`,
+    `invalid_pattern`, `pattern_timeout`, `missing_dependency` or what reading the sources raises, StorageError and
+    JobCancelled; after all of them no artefact is left.
+    """
+    missing = [name for name in _MODULES if find_spec(name) is None]
+    if missing:
+        message = f"{', '.join(missing)} is not installed; install the extra 'pipeline'."
+        raise PermanentError("missing_dependency", message)
+    # Only now: what it imports may have been missing.
+    from threadpoolctl import threadpool_limits
+
+    from worker.jobs.extraction.extract import extract
+
+    with threadpool_limits(1):
+        return extract(ctx, parameters)
