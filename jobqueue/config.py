@@ -138,6 +138,11 @@ BUILT_IN_JOB_TYPES: dict[str, Any] = {
         "function": "worker.jobs.document_processing.run:run",
         "parameters": "worker.jobs.document_processing.parameters:Parameters",
     },
+    "dataset_generation": {
+        "function": "worker.jobs.dataset_generation.run:run",
+        "parameters": "worker.jobs.dataset_generation.parameters:Parameters",
+        "cancel_grace_seconds": 0.5,
+    },
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Final, Literal
 
@@ -16,6 +16,8 @@ Reason = Literal["schema", "ungrounded", "too_short", "too_long", "duplicate", "
 REASONS: Final[tuple[Reason, ...]] = ("duplicate", "too_short", "schema", "too_long", "ungrounded", "leakage")
 # A token hardly ever has more characters than this, and never more than one for each byte.
 _LONGEST_TOKEN: Final = 20
+# What stands between the parts of an answer.
+_JOINS: Final = "- \n"
 
 Fits = Callable[[str], bool]
 
@@ -32,7 +34,7 @@ class Check:
         """Why the record is refused, or None."""
         if not is_valid(record, self._schema):
             return "schema"
-        if not is_grounded(item, draft):
+        if not (_is_labelled(item, draft) if draft.labels else is_grounded(draft.output, draft.parts, item.text)):
             return "ungrounded"
         # The names of categories are as short as they are.
         if len(draft.input if draft.labels else draft.output) < self._shortest:
@@ -42,16 +44,26 @@ class Check:
         return None
 
 
-def is_grounded(item: Item, draft: Draft) -> bool:
-    """All of the answer is in the item, or was found for it."""
-    if draft.labels:
-        return set(draft.labels) <= {label.text for label in item.labels}
-    return bool(draft.parts) and all(part in item.text for part in draft.parts)
+def is_grounded(output: str, parts: Sequence[str], text: str) -> bool:
+    """Whether the output is made of the parts and nothing else, and all of them are in the text."""
+    place = 0
+    for part in parts:
+        start = output.find(part, place)
+        if start < 0 or output[place:start].strip(_JOINS) or part not in text:
+            return False
+        place = start + len(part)
+    return bool(parts) and not output[place:].strip(_JOINS)
+
+
+def _is_labelled(item: Item, draft: Draft) -> bool:
+    return set(draft.labels) <= {label.text for label in item.labels}
 
 
 def _fitting(most: int) -> Fits:
     if find_spec("semantic_text_splitter") is None:
-        message = "max_record_tokens needs semantic_text_splitter, which is not installed; install the extra 'documents'."
+        message = (
+            "max_record_tokens needs semantic_text_splitter, which is not installed; install the extra 'documents'."
+        )
         raise PermanentError("missing_dependency", message)
     # Only now: what it imports may have been missing.
     from worker.jobs.document_processing.measure import Measure

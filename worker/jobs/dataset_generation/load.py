@@ -156,7 +156,9 @@ class Items:
     def _nothing_left(self) -> PermanentError:
         read, what = self._left_out["read"], _WHAT.get(self._plan.kind, "chunks")
         if self._plan.chunks is not None and not self._chunks:
-            return PermanentError("no_chunks", "The source has no chunk with a text, so there is nothing to make of it.")
+            return PermanentError(
+                "no_chunks", "The source has no chunk with a text, so there is nothing to make of it."
+            )
         reasons = {
             "confidence": f"are below min_confidence ({self._parameters.min_confidence:g})",
             "validated": "are not validated, which only_validated asks for",
@@ -170,7 +172,9 @@ class Items:
 def _category(line: dict[str, Any], field: str) -> Category:
     path = line[field]
     if not path or not all(isinstance(name, str) and name for name in path):
-        raise PermanentError("schema_mismatch", f"The field '{field}' of chunk '{line['chunk_id'][:200]}' has no names.")
+        raise PermanentError(
+            "schema_mismatch", f"The field '{field}' of chunk '{line['chunk_id'][:200]}' has no names."
+        )
     names = tuple(_encodable(name) for name in path)
     return Category(_encodable(str(line.get("category_id") or "/".join(names))), names)
 

@@ -184,7 +184,9 @@ class Parameters(BaseModel):
 
     @property
     def names_files(self) -> bool:
-        return any(True for _ in self.source.files(())) or (self.taxonomy is not None and self.taxonomy.path is not None)
+        return any(True for _ in self.source.files(())) or (
+            self.taxonomy is not None and self.taxonomy.path is not None
+        )
 
     def check_inputs(self, input_root: Path) -> list[Problem]:
         """What is wrong with the files at this moment, as (place in the parameters, message)."""

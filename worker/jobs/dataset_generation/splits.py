@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from worker.context import PermanentError
 from worker.jobs.dataset_generation.modes import Split
@@ -41,13 +41,10 @@ def check_filled(records: Mapping[Split, int], what: str) -> None:
 
 def too_small(reason: str, what: str) -> PermanentError:
     more = " or split_by 'record'" if what == "documents" else ""
-    return PermanentError("split_too_small", f"Too little for the splits: {reason}. Give more {what}, fewer splits{more}.")
+    return PermanentError(
+        "split_too_small", f"Too little for the splits: {reason}. Give more {what}, fewer splits{more}."
+    )
 
 
 def _rank(seed: int, group: str) -> bytes:
     return hashlib.sha256(f"{seed}:{group}".encode()).digest()
-
-
-def ordered_splits(shares: Mapping[Split, float]) -> Sequence[Split]:
-    """Those with the smallest share first."""
-    return sorted(shares, key=lambda split: (shares[split], split))

@@ -174,16 +174,17 @@ def cloze(reading: Reading) -> Iterator[Draft]:
 
 
 def completion(reading: Reading) -> Iterator[Draft]:
-    cut = _middle(reading.text, reading.places)
-    if 0 < cut < len(reading.text):
-        begun, rest = reading.text[:cut], reading.text[cut:]
+    text = without_torn_ends(reading.text, reading.places)
+    cut = _middle(text)
+    if 0 < cut < len(text):
+        begun, rest = text[:cut], text[cut:]
         yield Draft("completion", reading.asks("completion"), begun, rest, (rest,))
 
 
-def _middle(text: str, places: Sequence[tuple[int, int]]) -> int:
+def _middle(text: str) -> int:
     """Where, nearest to the middle, a sentence begins; else a word; else the middle."""
     half = len(text) // 2
-    starts = [start for start, _ in places[1:]]
+    starts = [start for start, _ in sentences_of(text)[1:]]
     starts = starts or [match.start() for match in re.finditer(r"(?<=\s)\S", text)]
     return min(starts, key=lambda start: abs(start - half), default=half)
 

@@ -18,17 +18,18 @@ _MOST_WORDS: Final = 500_000
 _OFTEN: Final = 0.3
 _FEW: Final = 20
 # Words that tell nothing of a text, however rare they are in it; those of other languages show by being everywhere.
-_EMPTY: Final = frozenset(
+_EMPTY_WORDS: Final = (
     "about above after again against also although among another because been before being below between both cannot"
     " could does doing down during each either else even ever every from further have having here hers herself himself"
     " however into itself just many more most much must myself neither never nothing ones only other others ought ours"
     " ourselves over said same says several shall should since some such than that their theirs them themselves then"
     " there these they this those though through thus together toward under until upon very well were what whatever"
-    " when where whether which while whom whose will with within without would your yours yourself yourselves".split()
+    " when where whether which while whom whose will with within without would your yours yourself yourselves"
 )
-
+_EMPTY: Final = frozenset(_EMPTY_WORDS.split())
 # They begin sentences with a capital and are no part of the name that follows.
-_NO_NAME: Final = frozenset("the this that these those its his her our their and but for with from when while".split())
+_NO_NAME_WORDS: Final = "the this that these those its his her our their and but for with from when while"
+_NO_NAME: Final = frozenset(_NO_NAME_WORDS.split())
 
 
 class Term(NamedTuple):

@@ -22,6 +22,7 @@ LONGEST_LINE: Final = 16 * 1024 * 1024
 MOST_BYTES: Final = 2 * 1024**3
 
 Record = dict[str, Any]
+Kinds = Mapping[str, type | tuple[type, ...]]
 
 
 def manifest_of(ctx: JobContext, job_id: str, job_types: Sequence[str]) -> tuple[Path, Record]:
@@ -62,7 +63,7 @@ def _input_file(ctx: JobContext, path: str) -> IO[bytes]:
         return file
 
 
-def records(file: IO[bytes], required: Mapping[str, type | tuple[type, ...]]) -> Iterator[Record]:
+def records(file: IO[bytes], required: Kinds) -> Iterator[Record]:
     """Each line as an object that has the `required` fields. Closes the file.
 
     Raises PermanentError `schema_mismatch`, which names line and field.
@@ -76,7 +77,7 @@ def records(file: IO[bytes], required: Mapping[str, type | tuple[type, ...]]) ->
                 yield _record(line, number, required)
 
 
-def _record(line: bytes, number: int, required: Mapping[str, type | tuple[type, ...]]) -> Record:
+def _record(line: bytes, number: int, required: Kinds) -> Record:
     if len(line) > LONGEST_LINE:
         raise PermanentError("schema_mismatch", f"Line {number} is longer than {LONGEST_LINE:,} bytes.")
     try:
@@ -112,7 +113,13 @@ def extractions(ctx: JobContext, source: ExtractionsSource) -> Iterator[Record]:
             chunk_id = extraction.chunk_id or f"{document_id}:{n}"
             yield {**extraction.model_dump(), "chunk_id": chunk_id, "document_id": document_id}
         return
-    required = {"chunk_id": str, "document_id": str, "text": str, "category_path": list, "confidence": (int, float)}
+    required: Kinds = {
+        "chunk_id": str,
+        "document_id": str,
+        "text": str,
+        "category_path": list,
+        "confidence": (int, float),
+    }
     yield from records(opened(ctx, source, EXTRACTIONS), required)
 
 
@@ -121,5 +128,5 @@ def assignments(ctx: JobContext, source: AssignmentsSource) -> Iterator[Record]:
     if source.assignments is not None:
         yield from (assignment.model_dump() for assignment in source.assignments)
         return
-    required = {"chunk_id": str, "path": list, "similarity": (int, float)}
+    required: Kinds = {"chunk_id": str, "path": list, "similarity": (int, float)}
     yield from records(opened(ctx, source, ASSIGNMENTS), required)
