@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from typing import Final
 
 import orjson
@@ -17,7 +17,7 @@ from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.progress import DEDUPLICATE, Progress
 from worker.jobs.dataset_generation.splits import assign, check_filled
 from worker.jobs.dataset_generation.spool import Spool
-from worker.jobs.shared.duplicates import Duplicates
+from worker.jobs.shared.duplicates import Duplicates, likeness
 
 # Texts that have this much in common may not be in two splits, whatever the threshold for duplicates is.
 LEAK: Final = 0.5
@@ -42,10 +42,11 @@ class Separation:
         """How many records are left that are duplicates: none, unless they are wanted.
 
         Of two texts that are alike all records of the later one go; of two records of the same kind that are about the
-        same part of a text, the later one; of two equal records, the later one.
+        same part of a text, the later one; so too of two that are made of one text, with
+        inputs and answers that are alike, and of equal ones.
         """
         threshold = self._parameters.dedup_threshold
-        doubles: set[int] = set(self._equal_ones())
+        doubles = {*self._equal_ones(), *self._equal_answers(threshold or _USUAL)}
         for task in (None, *sorted(self._tasks)):
             same = Duplicates(threshold or _USUAL, self._parameters.seed)
             for done, (entries, text) in enumerate(self._units(task)):
@@ -115,6 +116,19 @@ class Separation:
             if entry.focus is not None:
                 self._tasks.add(entry.task)
 
+    def _equal_answers(self, threshold: float) -> Iterator[int]:
+        for _, entries in groupby(enumerate(self._spool.entries()), lambda numbered: numbered[1].item):
+            hashes: dict[str, Hashes] = {}
+            others: list[tuple[Hashes, Hashes]] = []
+            for number, entry in entries:
+                if entry.input not in hashes:
+                    hashes[entry.input] = shingles_of(entry.input)
+                pair = hashes[entry.input], shingles_of(entry.output)
+                if any(_least_likeness(pair, other) >= threshold for other in others):
+                    yield number
+                else:
+                    others.append(pair)
+
     def _note(self, step: str, done: int, part: tuple[float, float]) -> None:
         self._progress.note(DEDUPLICATE, step, done, len(self._spool), part)
 
@@ -140,3 +154,7 @@ class Separation:
     def _refuse(self, entries: Iterable[int], reason: Reason) -> None:
         for entry in entries:
             self._spool.refuse(entry, reason)
+
+
+def _least_likeness(one: Sequence[Hashes], other: Sequence[Hashes]) -> float:
+    return min(likeness(first, second) for first, second in zip(one, other, strict=True))

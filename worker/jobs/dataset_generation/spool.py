@@ -22,7 +22,8 @@ class Entry(NamedTuple):
 
     item: int
     task: str
-    asked: str
+    instruction: str
+    input: str
     output: str
     parts: list[str]
     focus: str | None
@@ -73,8 +74,7 @@ class Spool:
         with storing():
             self._sources.write(orjson.dumps((item.document_id, item.chunk_id, item.text)) + b"\n")
             for draft, record in drafts:
-                asked = f"{draft.instruction}\n{draft.input}"
-                said = (number, draft.task, asked, draft.output, draft.parts, draft.focus, draft.labels, known, record)
+                said = (number, *draft, known, record)
                 self._entries.write(orjson.dumps(said) + b"\n")
                 self._items.append(number)
                 self._fates.append(_KEPT)

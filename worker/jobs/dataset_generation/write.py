@@ -63,7 +63,8 @@ def _measure(quality: Quality, entry: Entry, source: Source, parameters: Paramet
     else:
         is_found = is_grounded(entry.output, entry.parts, source.text)
     valid = is_valid(entry.record, parameters.schema_used)
-    quality.add(entry.task, entry.asked, entry.output, entry.known, valid=valid, grounded=is_found)
+    asked = f"{entry.instruction}\n{entry.input}"
+    quality.add(entry.task, asked, entry.output, entry.known, valid=valid, grounded=is_found)
 
 
 class _Splits:
