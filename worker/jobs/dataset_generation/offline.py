@@ -26,7 +26,7 @@ TASKS: Final[dict[str, tuple[Task, ...]]] = {
         tasks.classification,
     ),
     "qa": (tasks.about_question, tasks.heading, tasks.entities),
-    "summarization": (tasks.summary, tasks.key_points),
+    "summarization": (tasks.summary,),
     "classification": (tasks.classification,),
     "completion": (tasks.completion,),
 }

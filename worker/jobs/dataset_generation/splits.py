@@ -15,7 +15,8 @@ def assign(sizes: Mapping[str, int], shares: Mapping[Split, float], seed: int, w
     Raises PermanentError `split_too_small` when there are fewer groups than splits.
     """
     if len(sizes) < len(shares):
-        raise too_small(f"{len(sizes)} {what} cannot fill {len(shares)} splits, each of which needs one at least", what)
+        few = what.removesuffix("s") if len(sizes) == 1 else what
+        raise too_small(f"{len(sizes)} {few} cannot fill {len(shares)} splits, each of which needs one at least", what)
     total = sum(sizes.values())
     free = {split: share * total for split, share in shares.items()}
     empty = list(shares)

@@ -139,7 +139,7 @@ def summary(reading: Reading) -> Iterator[Draft]:
     if count >= 2:
         gist = reading.best(1)
         yield Draft("sentence", reading.asks("sentence"), reading.text, gist[0], tuple(gist))
-    if count >= 4:
+    if count >= 3:
         points = reading.best(2 if count < _LONG_TEXT else 3)
         yield Draft("summary", reading.asks("summary"), reading.text, " ".join(points), tuple(points))
 
