@@ -63,6 +63,7 @@ def test_defaults() -> None:
         ({"selected_categories": [" "], "source": {"job_id": "a"}}, "is blank"),
         ({"only_validated": True, "data_source": "chunks"}, "only_validated is for extractions"),
         ({"record_schema": "alpaca"}, "not permitted"),
+        ({"taxonomy": {"taxonomy": {"name": "a", "children": [{}]}}}, "children.0.name: Field required"),
         ({"source": {}}, "give one of job_id, path"),
         ({"source": {"job_id": "a", "path": "b"}}, "give one of job_id, path"),
         ({"source": {"path": "/etc/passwd"}}, "relative to the input folder"),

@@ -150,7 +150,11 @@ def test_coverage_counts_the_categories_of_the_taxonomy(root: Path) -> None:
     own = {"name": "own", "children": [{"name": "safety"}]}
     result = support.generate(root, {"job_id": "found"}, taxonomy={"taxonomy": own}, **CLASSES)
     assert result["quality"]["category_coverage"] == 1.0
-    assert error_of(root, {"job_id": "found"}, taxonomy={"taxonomy": {"children": [{}]}}).code == "schema_mismatch"
+    (root / "input" / "bad.json").write_text('{"name": "a", "children": [{}]}')
+    error = error_of(root, {"job_id": "found"}, taxonomy={"path": "bad.json"})
+    assert error.code == "schema_mismatch" and "children.0.name: Field required" in str(error)
+    (root / "input" / "bad.json").write_text("[]")
+    assert error_of(root, {"job_id": "found"}, taxonomy={"path": "bad.json"}).code == "schema_mismatch"
 
 
 def test_spans_and_entities_of_extractions(root: Path) -> None:

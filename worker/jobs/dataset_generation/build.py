@@ -73,8 +73,9 @@ class _Job:
     def separate(self) -> None:
         """Take out what is there twice, then put the rest into splits that have nothing in common."""
         separation = Separation(self._spool, self._parameters, self.progress)
-        self._near_duplicates = separation.deduplicate()
+        separation.deduplicate()
         self._leaked = separation.split()
+        self._near_duplicates = separation.duplicates_left()
 
     def write(self, findings: Findings) -> tuple[list[SplitFile], dict[str, Any] | None]:
         """Raises PermanentError `quality_threshold_not_met`."""

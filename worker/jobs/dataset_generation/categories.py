@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from worker.context import JobContext, PermanentError
 from worker.jobs.dataset_generation.findings import Category
+from worker.jobs.dataset_generation.parameters import first_mistake
 from worker.jobs.shared.reading import opened
 from worker.jobs.shared.source import TaxonomySource
 from worker.jobs.shared.taxonomy import Node
@@ -25,9 +26,7 @@ def named_categories(ctx: JobContext, source: TaxonomySource | None) -> list[Cat
     try:
         root = Node.of(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise PermanentError("schema_mismatch", f"The taxonomy: {place}: {first['msg']}.") from None
+        raise PermanentError("schema_mismatch", f"{first_mistake(error)}.") from None
     return [Category(node.id or Node.stable_id(path), path) for path, node in root.walk()]
 
 

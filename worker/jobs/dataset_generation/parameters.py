@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from worker.jobs.dataset_generation.modes import (
@@ -22,6 +22,7 @@ from worker.jobs.dataset_generation.modes import (
 from worker.jobs.dataset_generation.sources import DatasetSource, DataSource
 from worker.jobs.shared.input_files import find_problem
 from worker.jobs.shared.source import Problem, SourceJob, TaxonomySource, file_problems, jobs_of
+from worker.jobs.shared.taxonomy import Node
 
 _SEMVER: Final = (
     r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
@@ -86,6 +87,16 @@ class Parameters(BaseModel):
             message = f"'{mode}' needs mode 'llm', because no text holds such words; offline there are: "
             raise ValueError(message + ", ".join(SCHEMAS))
         return mode
+
+    @field_validator("taxonomy")
+    @classmethod
+    def _check_taxonomy(cls, source: TaxonomySource | None) -> TaxonomySource | None:
+        if source is not None and source.taxonomy is not None:
+            try:
+                Node.of(source.taxonomy)
+            except ValidationError as error:
+                raise PydanticCustomError("schema_mismatch", "{text}", {"text": first_mistake(error)}) from None
+        return source
 
     @field_validator("record_schema")
     @classmethod
@@ -198,6 +209,12 @@ class Parameters(BaseModel):
         """For the manifest: with defaults, and without what was sent along, which `inputs` tells."""
         values = self.model_dump(mode="json", exclude={"source", "taxonomy"})
         return values | {"schema": self.schema_used, "dataset_name": self.dataset_name_used, "splits": self.shares}
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Of a taxonomy, with its place."""
+    mistake = error.errors(include_url=False)[0]
+    return f"The taxonomy: {'.'.join(map(str, mistake['loc'])) or 'root'}: {mistake['msg']}"
 
 
 def labels_required(what: str) -> str:

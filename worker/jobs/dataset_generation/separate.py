@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby
-from typing import Final
+from typing import Final, TypeVar
 
 import orjson
 
@@ -25,6 +25,10 @@ LEAK: Final = 0.5
 _USUAL: Final = 0.8
 _BATCH: Final = 500
 
+_DOUBLES: Final = "Looking for duplicates"
+_ACROSS: Final = "Looking for what is alike in two splits"
+
+T = TypeVar("T")
 # The numbers of entries that stand or fall together, and the text that they are about.
 Unit = tuple[Sequence[int], str]
 
@@ -35,29 +39,31 @@ class Separation:
         self._parameters = parameters
         self._progress = progress
         self._shares = parameters.shares
+        self._doubles: set[int] = set()
         # Those with records about a part of a text; known when all records have been looked at.
         self._tasks: set[str] = set()
 
-    def deduplicate(self) -> int:
-        """How many records are left that are duplicates: none, unless they are wanted.
+    def deduplicate(self) -> None:
+        """Takes duplicates out, unless they are wanted.
 
         Of two texts that are alike all records of the later one go; of two records of the same kind that are about the
-        same part of a text, the later one; so too of two that are made of one text, with
-        inputs and answers that are alike, and of equal ones.
+        same part of a text, the later one; so too of two that are made of one text, with inputs and answers that are
+        alike, and of equal ones.
         """
-        threshold = self._parameters.dedup_threshold
-        doubles = {*self._equal_ones(), *self._equal_answers(threshold or _USUAL)}
+        threshold = self._parameters.dedup_threshold or _USUAL
+        self._doubles.update(self._equal_ones())
+        self._doubles.update(self._equal_answers(threshold))
         for task in (None, *sorted(self._tasks)):
-            same = Duplicates(threshold or _USUAL, self._parameters.seed)
-            for done, (entries, text) in enumerate(self._units(task)):
+            same = Duplicates(threshold, self._parameters.seed)
+            for entries, text in self._watched(self._units(task), _DOUBLES, (0.3, 0.6)):
                 if same.first(text) is not None:
-                    doubles.update(entries)
-                if done % _BATCH == 0:
-                    self._note("Looking for duplicates", done, (0.0, 0.5))
-        if not threshold:
-            return len(doubles)
-        self._refuse(doubles, "duplicate")
-        return 0
+                    self._doubles.update(entries)
+        if self._parameters.dedup_threshold:
+            self._refuse(self._doubles, "duplicate")
+
+    def duplicates_left(self) -> int:
+        """How many records are duplicates of others that are kept too."""
+        return sum(self._spool.fate(entry) is None for entry in self._doubles)
 
     def split(self) -> int:
         """Assigns all records that are kept. How many are left that are too much like one of another split."""
@@ -78,12 +84,10 @@ class Separation:
         largest = max(self._shares, key=lambda split: self._shares[split])
         small: list[Sequence[int]] = []
         index = Index(self._remembered(small, largest))
-        for done, (entries, text) in enumerate(self._all_units()):
+        for entries, text in self._watched(self._all_units(), _ACROSS, (0.6, 1.0)):
             for number in index.alike(shingles_of(text), LEAK):
                 if self._split_of(entries) != self._split_of(small[number]):
                     yield entries, small[number]
-            if done % _BATCH == 0:
-                self._note("Looking for what is alike in two splits", done, (0.5, 1.0))
 
     def _remembered(self, small: list[Sequence[int]], largest: Split) -> Iterator[Hashes]:
         for entries, text in self._all_units():
@@ -108,7 +112,7 @@ class Separation:
 
     def _equal_ones(self) -> Iterator[int]:
         seen = set()
-        for number, entry in enumerate(self._spool.entries()):
+        for number, entry in enumerate(self._watched(self._spool.entries(), _DOUBLES, (0.0, 0.1))):
             digest = hashlib.blake2b(orjson.dumps(entry.record), digest_size=16).digest()
             if digest in seen:
                 yield number
@@ -117,7 +121,8 @@ class Separation:
                 self._tasks.add(entry.task)
 
     def _equal_answers(self, threshold: float) -> Iterator[int]:
-        for _, entries in groupby(enumerate(self._spool.entries()), lambda numbered: numbered[1].item):
+        watched = self._watched(self._spool.entries(), _DOUBLES, (0.1, 0.3))
+        for _, entries in groupby(enumerate(watched), lambda numbered: numbered[1].item):
             hashes: dict[str, Hashes] = {}
             others: list[tuple[Hashes, Hashes]] = []
             for number, entry in entries:
@@ -129,8 +134,12 @@ class Separation:
                 else:
                     others.append(pair)
 
-    def _note(self, step: str, done: int, part: tuple[float, float]) -> None:
-        self._progress.note(DEDUPLICATE, step, done, len(self._spool), part)
+    def _watched(self, things: Iterable[T], step: str, part: tuple[float, float]) -> Iterator[T]:
+        """The same, with progress."""
+        for done, thing in enumerate(things):
+            if done % _BATCH == 0:
+                self._progress.note(DEDUPLICATE, step, done, len(self._spool), part)
+            yield thing
 
     def _group(self, entry: int) -> str:
         item = self._spool.item_of(entry)
