@@ -149,6 +149,9 @@ BUILT_IN_JOB_TYPES: dict[str, Any] = {
     "extraction": {
         "function": "worker.jobs.extraction.run:run",
         "parameters": "worker.jobs.extraction.parameters:Parameters",
+    "dataset_generation": {
+        "function": "worker.jobs.dataset_generation.run:run",
+        "parameters": "worker.jobs.dataset_generation.parameters:Parameters",
         "cancel_grace_seconds": 0.5,
     },
 }

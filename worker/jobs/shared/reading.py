@@ -12,14 +12,17 @@ from typing import IO, Any, Final
 from worker.context import JobContext, PermanentError
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.input_files import check_file, open_file
-from worker.jobs.shared.source import ChunksSource, Source
+from worker.jobs.shared.source import AssignmentsSource, ChunksSource, ExtractionsSource, Source
 from worker.jobs.shared.workspace import MANIFEST
 
 CHUNKS: Final = "chunks.jsonl"
+EXTRACTIONS: Final = "extractions.jsonl"
+ASSIGNMENTS: Final = "assignments.jsonl"
 LONGEST_LINE: Final = 16 * 1024 * 1024
 MOST_BYTES: Final = 2 * 1024**3
 
 Record = dict[str, Any]
+Kinds = Mapping[str, type | tuple[type, ...]]
 
 
 def manifest_of(ctx: JobContext, job_id: str, job_types: Sequence[str]) -> tuple[Path, Record]:
@@ -60,7 +63,7 @@ def _input_file(ctx: JobContext, path: str) -> IO[bytes]:
         return file
 
 
-def records(file: IO[bytes], required: Mapping[str, type | tuple[type, ...]]) -> Iterator[Record]:
+def records(file: IO[bytes], required: Kinds) -> Iterator[Record]:
     """Each line as an object that has the `required` fields. Closes the file.
 
     Raises PermanentError `schema_mismatch`, which names line and field.
@@ -74,7 +77,7 @@ def records(file: IO[bytes], required: Mapping[str, type | tuple[type, ...]]) ->
                 yield _record(line, number, required)
 
 
-def _record(line: bytes, number: int, required: Mapping[str, type | tuple[type, ...]]) -> Record:
+def _record(line: bytes, number: int, required: Kinds) -> Record:
     if len(line) > LONGEST_LINE:
         raise PermanentError("schema_mismatch", f"Line {number} is longer than {LONGEST_LINE:,} bytes.")
     try:
@@ -100,3 +103,30 @@ def chunks(ctx: JobContext, source: ChunksSource) -> Iterator[Record]:
             yield {"chunk_id": chunk_id, "document_id": document_id, "text": chunk.text}
         return
     yield from records(opened(ctx, source, CHUNKS), {"chunk_id": str, "document_id": str, "text": str})
+
+
+def extractions(ctx: JobContext, source: ExtractionsSource) -> Iterator[Record]:
+    """At least `chunk_id`, `document_id`, `text`, `category_path` and `confidence`."""
+    if source.extractions is not None:
+        for n, extraction in enumerate(source.extractions):
+            document_id = extraction.document_id or "inline"
+            chunk_id = extraction.chunk_id or f"{document_id}:{n}"
+            yield {**extraction.model_dump(), "chunk_id": chunk_id, "document_id": document_id}
+        return
+    required: Kinds = {
+        "chunk_id": str,
+        "document_id": str,
+        "text": str,
+        "category_path": list,
+        "confidence": (int, float),
+    }
+    yield from records(opened(ctx, source, EXTRACTIONS), required)
+
+
+def assignments(ctx: JobContext, source: AssignmentsSource) -> Iterator[Record]:
+    """At least `chunk_id`, `path` and `similarity`."""
+    if source.assignments is not None:
+        yield from (assignment.model_dump() for assignment in source.assignments)
+        return
+    required: Kinds = {"chunk_id": str, "path": list, "similarity": (int, float)}
+    yield from records(opened(ctx, source, ASSIGNMENTS), required)

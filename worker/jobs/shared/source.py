@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from worker.jobs.shared.input_files import find_problem
 
@@ -17,7 +17,15 @@ Location = tuple[str | int, ...]
 Problem = tuple[Location, str]
 
 JobId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
-FilePath = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+def _relative(path: str) -> str:
+    if PurePosixPath(path).is_absolute():
+        raise ValueError("must be relative to the input folder")
+    return str(PurePosixPath(path))
+
+
+FilePath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_relative)]
 
 
 class SourceJob(NamedTuple):
@@ -40,13 +48,6 @@ class Source(BaseModel):
 
     job_id: JobId | None = None
     path: FilePath | None = None
-
-    @field_validator("path")
-    @classmethod
-    def _check_relative(cls, value: str | None) -> str | None:
-        if value is not None and PurePosixPath(value).is_absolute():
-            raise ValueError("must be relative to the input folder")
-        return None if value is None else str(PurePosixPath(value))
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
@@ -82,6 +83,50 @@ class TaxonomySource(Source):
     job_types: ClassVar[tuple[str, ...]] = ("taxonomy_processing",)
 
     taxonomy: dict[str, Any] | None = None
+
+
+class InlineExtraction(BaseModel):
+    """An extraction in the request itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: Annotated[str, Field(min_length=1)]
+    category_path: Annotated[list[Annotated[str, Field(min_length=1, max_length=255)]], Field(min_length=1)]
+    category_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    chunk_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    document_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    type: Annotated[str, Field(min_length=1, max_length=255)] = "whole_text"
+    confidence: Annotated[float, Field(ge=0, le=1)] = 1.0
+    validated: bool | None = None
+
+
+class ExtractionsSource(Source):
+    """`extractions.jsonl` of an extraction job, a file of the same form, or extractions."""
+
+    inline: ClassVar[str | None] = "extractions"
+    job_types: ClassVar[tuple[str, ...]] = ("extraction",)
+
+    extractions: Annotated[list[InlineExtraction], Field(min_length=1)] | None = None
+
+
+class InlineAssignment(BaseModel):
+    """Which category a chunk belongs to, in the request itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    chunk_id: Annotated[str, Field(min_length=1, max_length=255)]
+    path: Annotated[list[Annotated[str, Field(min_length=1, max_length=255)]], Field(min_length=1)]
+    category_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    similarity: Annotated[float, Field(ge=-1, le=1)] = 1.0
+
+
+class AssignmentsSource(Source):
+    """`assignments.jsonl` of a taxonomy_processing job, a file of the same form, or assignments."""
+
+    inline: ClassVar[str | None] = "assignments"
+    job_types: ClassVar[tuple[str, ...]] = ("taxonomy_processing",)
+
+    assignments: Annotated[list[InlineAssignment], Field(min_length=1)] | None = None
 
 
 def jobs_of(**sources: Source | None) -> tuple[SourceJob, ...]:

@@ -1,0 +1,151 @@
+"""dataset_generation: what is refused at submit, and in which words."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from worker.jobs.dataset_generation.modes import SCHEMAS
+from worker.jobs.dataset_generation.parameters import Parameters
+from worker.jobs.shared.source import SourceJob
+
+CHUNKS = {"chunks": [{"text": "words"}]}
+
+
+def made(**values: Any) -> Parameters:
+    return Parameters.model_validate_json(json.dumps({"source": CHUNKS, **values}))
+
+
+def test_defaults() -> None:
+    given = made()
+    assert (given.mode, given.seed, given.generation_mode, given.schema_used) == (
+        "offline",
+        42,
+        "instruction",
+        "alpaca",
+    )
+    assert (given.formats, given.shares) == (["jsonl"], {"train": 0.8, "validation": 0.1, "test": 0.1})
+    assert (given.split_by, given.datasets_per_chunk, given.min_confidence) == ("document", 3, 0.5)
+    assert (given.dedup_threshold, given.min_output_chars, given.max_record_tokens) == (0.8, 20, None)
+    assert (given.analyze_quality, given.quality_threshold, given.fail_below_quality) == (True, 0.7, False)
+    assert (given.concurrency, given.batch_size, given.version, given.csv_safe) == (4, 50, "1.0.0", False)
+    assert given.dataset_name_used == "instruction-dataset"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"mode": "llm"}, "'offline'"),
+        ({"generation_mode": "question"}, "needs mode 'llm'"),
+        ({"generation_mode": "answer"}, "needs mode 'llm'"),
+        ({"splits": {"train": 0.5, "test": 0.1}}, r"must sum to 1; 0\.5 \+ 0\.1 is 0\.6"),
+        ({"splits": {"train": 0.8, "dev": 0.2}}, "'train', 'validation' or 'test'"),
+        ({"splits": {}}, "at least 1"),
+        ({"splits": {"train": 1.5, "test": -0.5}}, "less than or equal to 1"),
+        ({"dedup_threshold": 0.3}, "must be 0"),
+        ({"prompt": "Say {word}"}, r"has the placeholder \{word\}; there are: \{text\}"),
+        ({"prompt": "Say {text.__class__} {text}"}, "has the placeholder"),
+        ({"prompt": "Say {text"}, "is not a template"),
+        ({"prompt": "Say it"}, r"has no \{text\}"),
+        ({"prompt": "Say {text}"}, "is for mode 'llm'"),
+        ({"version": "1.0"}, "pattern"),
+        ({"dataset_name": "My Data"}, "pattern"),
+        ({"fail_below_quality": True, "analyze_quality": False}, "needs analyze_quality"),
+        ({"datasets_per_chunk": 21}, "20"),
+        ({"formats": []}, "at least 1"),
+        ({"formats": ["xlsx"]}, "'jsonl', 'csv', 'parquet' or 'json'"),
+        ({"selected_categories": [" "], "source": {"job_id": "a"}}, "is blank"),
+        ({"only_validated": True, "data_source": "chunks"}, "only_validated is for extractions"),
+        ({"record_schema": "alpaca"}, "not permitted"),
+        ({"taxonomy": {"taxonomy": {"name": "a", "children": [{}]}}}, "children.0.name: Field required"),
+        ({"source": {}}, "give one of job_id, path"),
+        ({"source": {"job_id": "a", "path": "b"}}, "give one of job_id, path"),
+        ({"source": {"path": "/etc/passwd"}}, "relative to the input folder"),
+        ({"source": {"assignments": [{"chunk_id": "a", "path": ["b"]}]}}, "assignments have no texts"),
+    ],
+)
+def test_what_is_refused(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        made(**values)
+
+
+@pytest.mark.parametrize("mode", SCHEMAS)
+@pytest.mark.parametrize("schema", ["alpaca", "messages", "qa", "classification", "text"])
+def test_the_schema_fits_the_mode(mode: str, schema: str) -> None:
+    values = {"generation_mode": mode, "schema": schema, "source": {"job_id": "a"}}
+    if schema in SCHEMAS[mode]:
+        assert made(**values).schema_used == schema
+    else:
+        with pytest.raises(ValidationError, match=f"'{schema}' does not fit generation_mode '{mode}', which has: "):
+            made(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"generation_mode": "classification"},
+        {"generation_mode": "classification", "source": {"job_id": "a"}, "data_source": "chunks"},
+        {"generation_mode": "classification", "source": {"path": "a"}},
+        {"generation_mode": "classification", "taxonomy": {"taxonomy": {"name": "a"}}},
+        {"selected_categories": ["a"]},
+    ],
+)
+def test_labels_required(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="needs categories: give an extraction job") as caught:
+        made(**values)
+    assert caught.value.errors()[0]["type"] == "labels_required"
+
+
+def test_what_may_have_labels_is_taken() -> None:
+    for source in ({"job_id": "a"}, {"extractions": [{"text": "a", "category_path": ["b"]}]}):
+        assert made(source=source, generation_mode="classification")
+    assert made(source={"path": "a"}, data_source="extract", generation_mode="classification")
+    assert made(taxonomy={"job_id": "t"}, generation_mode="classification")
+
+
+def test_the_server_learns_of_jobs_and_files(tmp_path: Path) -> None:
+    given = made(source={"job_id": "e", "chunks": {"job_id": "d"}}, taxonomy={"job_id": "t"}, data_source="extract")
+    assert given.source_jobs == (
+        SourceJob(("source", "job_id"), "e", ("extraction",)),
+        SourceJob(("source", "chunks", "job_id"), "d", ("document_processing",)),
+        SourceJob(("taxonomy", "job_id"), "t", ("taxonomy_processing",)),
+    )
+    assert not given.names_files
+    (job,) = made(source={"job_id": "e"}).source_jobs
+    assert set(job.job_types) == {"extraction", "document_processing", "taxonomy_processing"}
+    files = made(source={"extractions": {"path": "a"}, "chunks": {"path": "b"}}, taxonomy={"path": "c"})
+    (tmp_path / "b").touch()
+    assert files.names_files
+    assert [place for place, _ in files.check_inputs(tmp_path)] == [
+        ("source", "extractions", "path"),
+        ("taxonomy", "path"),
+    ]
+
+
+def test_what_the_server_stores_is_read_again() -> None:
+    given = made(schema="messages", splits={"train": 0.5, "test": 0.5})
+    stored = given.model_dump(mode="json", exclude_unset=True)
+    assert stored["schema"] == "messages"
+    assert Parameters.model_validate(stored) == given
+
+
+def test_names_and_shares() -> None:
+    assert made(name="Tank Farm: manuals").dataset_name_used == "tank-farm-manuals"
+    assert made(name="槽", dataset_name="tanks").dataset_name_used == "tanks"
+    assert list(made(splits={"test": 0.5, "train": 0.5, "validation": 0}).shares) == ["train", "test"]
+    assert made(splits={"train": 0.7, "validation": 0.2, "test": 0.1}).shares["validation"] == 0.2
+
+
+def test_the_server_needs_nothing_heavy() -> None:
+    code = (
+        "import sys, worker.jobs.dataset_generation.parameters as p;"
+        "heavy = {'numpy', 'sklearn', 'pyarrow', 'rensa', 'sentencex', 'rapidfuzz'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -1,0 +1,1 @@
+"""Training data made of chunks and of what was found in them."""

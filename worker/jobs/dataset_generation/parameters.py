@@ -1,0 +1,237 @@
+"""What a caller may ask of dataset_generation. The server checks it at submit, so nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from worker.jobs.dataset_generation.modes import (
+    NEEDS_LLM,
+    PLACEHOLDERS,
+    SCHEMAS,
+    Format,
+    GenerationMode,
+    SchemaName,
+    Split,
+)
+from worker.jobs.dataset_generation.sources import DatasetSource, DataSource
+from worker.jobs.shared.input_files import find_problem
+from worker.jobs.shared.source import Problem, SourceJob, TaxonomySource, file_problems, jobs_of
+from worker.jobs.shared.taxonomy import Node
+
+_SEMVER: Final = (
+    r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
+)
+_ALMOST: Final = 1e-6
+
+
+class Parameters(BaseModel):
+    """Offline: records are made of sentences and sections of the texts, without a model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
+
+    mode: Literal["offline"] = "offline"
+    seed: int = Field(42, ge=0, lt=2**32)
+    project_id: str | None = Field(None, max_length=255, description="a label of your own")
+    name: str | None = Field(None, max_length=255, description="a label of your own")
+
+    source: DatasetSource
+    data_source: DataSource | None = Field(
+        None,
+        description="where records come from: extractions, chunks alone, or chunks with the categories that a taxonomy"
+        " job assigned; found out when not given (a file is taken for chunks)",
+    )
+    taxonomy: TaxonomySource | None = None
+    generation_mode: GenerationMode = "instruction"
+    # Named apart from a method that every model has.
+    record_schema: SchemaName | None = Field(None, alias="schema", description="that of the mode when not given")
+    formats: list[Format] = Field(["jsonl"], min_length=1, max_length=4)
+    csv_safe: bool = Field(False, description="put an apostrophe before cells of CSV that begin with = + - @")
+    splits: dict[Split, Annotated[float, Field(ge=0, le=1)]] = Field(
+        {"train": 0.8, "validation": 0.1, "test": 0.1}, min_length=1, description="shares, that sum to 1"
+    )
+    split_by: Literal["document", "record"] = Field(
+        "document", description="'record': each chunk by itself, with the records made of it"
+    )
+    datasets_per_chunk: int = Field(3, ge=1, le=20, description="most records made of one chunk")
+    min_confidence: float = Field(
+        0.5, ge=0, le=1, description="of extractions; of a taxonomy's assignments their similarity, when given"
+    )
+    only_validated: bool = Field(False, description="leave out extractions that a validation has not confirmed")
+    selected_categories: list[Annotated[str, Field(min_length=1, max_length=1024)]] | None = Field(
+        None, min_length=1, max_length=1000, description="ids, names or paths 'a/b', each with all below it"
+    )
+    dedup_threshold: float = Field(0.8, ge=0, le=1, description="0: leave duplicates in; else 0.5 and more")
+    min_output_chars: int = Field(20, ge=0, le=100_000, description="of answers, and of texts that are classified")
+    max_record_tokens: int | None = Field(None, ge=16, le=1_000_000)
+    analyze_quality: bool = True
+    quality_threshold: float = Field(0.7, ge=0, le=1)
+    fail_below_quality: bool = False
+    prompt: str | None = Field(
+        None, min_length=1, max_length=20_000, description=f"mode 'llm' only; may use {', '.join(PLACEHOLDERS)} in {{}}"
+    )
+    concurrency: int = Field(4, ge=1, le=64, description="mode 'llm' only")
+    batch_size: int = Field(50, ge=1, le=10_000, description="mode 'llm' only")
+    dataset_name: str | None = Field(None, pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=96)
+    version: str = Field("1.0.0", pattern=_SEMVER, max_length=64)
+
+    @field_validator("generation_mode")
+    @classmethod
+    def _check_mode(cls, mode: GenerationMode) -> GenerationMode:
+        if mode in NEEDS_LLM:
+            message = f"'{mode}' needs mode 'llm', because no text holds such words; offline there are: "
+            raise ValueError(message + ", ".join(SCHEMAS))
+        return mode
+
+    @field_validator("taxonomy")
+    @classmethod
+    def _check_taxonomy(cls, source: TaxonomySource | None) -> TaxonomySource | None:
+        if source is not None and source.taxonomy is not None:
+            try:
+                Node.of(source.taxonomy)
+            except ValidationError as error:
+                raise PydanticCustomError("schema_mismatch", "{text}", {"text": first_mistake(error)}) from None
+        return source
+
+    @field_validator("record_schema")
+    @classmethod
+    def _check_schema(cls, schema: SchemaName | None, info: ValidationInfo) -> SchemaName | None:
+        fitting = SCHEMAS.get(info.data.get("generation_mode", ""), ())
+        if schema is not None and fitting and schema not in fitting:
+            mode = info.data["generation_mode"]
+            raise ValueError(f"'{schema}' does not fit generation_mode '{mode}', which has: {', '.join(fitting)}")
+        return schema
+
+    @field_validator("formats")
+    @classmethod
+    def _check_formats(cls, formats: list[Format]) -> list[Format]:
+        return list(dict.fromkeys(formats))
+
+    @field_validator("splits")
+    @classmethod
+    def _check_splits(cls, splits: dict[Split, float]) -> dict[Split, float]:
+        total = sum(splits.values())
+        if abs(total - 1) > _ALMOST:
+            shares = " + ".join(f"{share:g}" for share in splits.values())
+            raise ValueError(f"must sum to 1; {shares} is {total:g}")
+        return splits
+
+    @field_validator("dedup_threshold")
+    @classmethod
+    def _check_threshold(cls, threshold: float) -> float:
+        if 0 < threshold < 0.5:
+            raise ValueError("must be 0, which leaves duplicates in, or 0.5 to 1")
+        return threshold
+
+    @field_validator("selected_categories")
+    @classmethod
+    def _check_selected(cls, wanted: list[str] | None) -> list[str] | None:
+        for place, name in enumerate(wanted or []):
+            if not name.strip() or re.search("[\x00-\x1f\x7f]", name):
+                raise ValueError(f"number {place + 1} is blank or has control characters")
+        return wanted
+
+    @field_validator("prompt")
+    @classmethod
+    def _check_prompt(cls, prompt: str | None, info: ValidationInfo) -> str | None:
+        if prompt is None:
+            return None
+        problem = prompt_problem(prompt)
+        if problem is not None:
+            raise ValueError(problem)
+        if info.data.get("mode") == "offline":
+            raise ValueError("is for mode 'llm'; offline nobody reads it")
+        return prompt
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.fail_below_quality and not self.analyze_quality:
+            raise ValueError("fail_below_quality needs analyze_quality")
+        if not self.may_have_labels and (self.generation_mode == "classification" or self.selected_categories):
+            what = "selected_categories" if self.selected_categories else "classification"
+            raise PydanticCustomError("labels_required", "{text}", {"text": labels_required(what)})
+        if self.only_validated and (self.data_source or "extract") != "extract":
+            raise ValueError("only_validated is for extractions, which data_source excludes")
+        if self.source.extractions is not None and self.data_source == "taxonomy":
+            raise ValueError("data_source 'taxonomy' needs assignments, not extractions")
+        if self.source.assignments is not None and self.data_source == "extract":
+            raise ValueError("data_source 'extract' needs extractions, not assignments")
+        return self
+
+    @property
+    def may_have_labels(self) -> bool:
+        """False when it is certain that no chunk has a category."""
+        if self.data_source == "chunks":
+            return False
+        if self.source.job_id is not None or self.source.extractions is not None or self.source.assignments is not None:
+            return True
+        has_assignments = self.taxonomy is not None and self.taxonomy.job_id is not None
+        if self.source.path is not None:
+            return self.data_source == "extract" or has_assignments or self.source.chunks is not None
+        return has_assignments
+
+    @property
+    def schema_used(self) -> SchemaName:
+        return self.record_schema or SCHEMAS[self.generation_mode][0]
+
+    @property
+    def dataset_name_used(self) -> str:
+        slug = re.sub(r"[^a-z0-9]+", "-", (self.name or "").lower()).strip("-")[:96].strip("-")
+        return self.dataset_name or slug or f"{self.generation_mode}-dataset"
+
+    @property
+    def shares(self) -> dict[Split, float]:
+        """Of the splits that are wanted, with the same order for the same splits."""
+        return {name: self.splits[name] for name in ("train", "validation", "test") if self.splits.get(name, 0) > 0}
+
+    @property
+    def source_jobs(self) -> tuple[SourceJob, ...]:
+        return (*self.source.jobs(("source",), self.data_source), *jobs_of(taxonomy=self.taxonomy))
+
+    @property
+    def names_files(self) -> bool:
+        return any(True for _ in self.source.files(())) or (
+            self.taxonomy is not None and self.taxonomy.path is not None
+        )
+
+    def check_inputs(self, input_root: Path) -> list[Problem]:
+        """What is wrong with the files at this moment, as (place in the parameters, message)."""
+        named = self.source.files(("source",))
+        problems = [(place, problem) for place, path in named if (problem := find_problem(path, input_root))]
+        return [*problems, *file_problems(input_root, taxonomy=self.taxonomy)]
+
+    def as_used(self) -> dict[str, Any]:
+        """For the manifest: with defaults, and without what was sent along, which `inputs` tells."""
+        values = self.model_dump(mode="json", exclude={"source", "taxonomy"})
+        return values | {"schema": self.schema_used, "dataset_name": self.dataset_name_used, "splits": self.shares}
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Of a taxonomy, with its place."""
+    mistake = error.errors(include_url=False)[0]
+    return f"The taxonomy: {'.'.join(map(str, mistake['loc'])) or 'root'}: {mistake['msg']}"
+
+
+def labels_required(what: str) -> str:
+    return (
+        f"{what} needs categories: give an extraction job as the source, or a taxonomy job whose assignments say "
+        "which chunk belongs where."
+    )
+
+
+def prompt_problem(prompt: str) -> str | None:
+    """What is wrong with the placeholders of a prompt, or None."""
+    try:
+        names = [name for _, name, _, _ in Formatter().parse(prompt) if name is not None]
+    except ValueError as error:
+        return f"is not a template: {error}; write {{{{ and }}}} for braces"
+    unknown = [name for name in names if name not in PLACEHOLDERS]
+    if unknown:
+        known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+        return f"has the placeholder {{{unknown[0]}}}; there are: {known}"
+    return None if "text" in names else "has no {text}, where the text of the chunk goes"

@@ -1,0 +1,28 @@
+"""The job: training data made of chunks and of what was found in them."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from worker.context import JobContext, PermanentError
+from worker.jobs.dataset_generation.parameters import Parameters
+
+_MODULES = ("rapidfuzz", "rensa", "sentencex")
+
+
+def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
+    """Write the splits, the card and what belongs to them into the job's folder and return the summary.
+
+    Raises PermanentError `labels_required`, `chunks_required`, `no_chunks`, `no_records`, `unknown_category`,
+    `ambiguous_category`, `split_too_small`, `quality_threshold_not_met`, `missing_dependency` or what reading the
+    sources raises, StorageError and JobCancelled; after all of them no artefact is left.
+    """
+    wanted = [*_MODULES, *(["pyarrow"] if "parquet" in parameters.formats else [])]
+    missing = [name for name in wanted if find_spec(name) is None]
+    if missing:
+        message = f"{', '.join(missing)} is not installed; install the extra 'pipeline'."
+        raise PermanentError("missing_dependency", message)
+    # Only now: what it imports may have been missing.
+    from worker.jobs.dataset_generation.build import build
+
+    return build(ctx, parameters)

@@ -1,0 +1,40 @@
+"""Sentences of a text, each a part of it as it stands there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import sentencex
+
+# A sentence has come to its end; quotes and brackets may follow.
+_ENDED: Final = re.compile(r"[.!?…。！？؟।][\"'”’»)\]*_`]*$")
+
+
+def sentences_of(text: str) -> list[tuple[int, int]]:
+    """Where they begin and end, without the blanks around them."""
+    found = []
+    for boundary in sentencex.get_sentence_boundaries("en", text):
+        start, end = boundary["start_index"], boundary["end_index"]
+        sentence = text[start:end]
+        low = start + len(sentence) - len(sentence.lstrip())
+        high = end - (len(sentence) - len(sentence.rstrip()))
+        if low < high:
+            found.append((low, high))
+    return found
+
+
+def is_whole(sentence: str) -> bool:
+    """False for what a chunk's border, a heading or a table has left of a sentence."""
+    return not sentence[0].islower() and sentence[0] not in "|#" and bool(_ENDED.search(sentence))
+
+
+def has_ended(text: str) -> bool:
+    return bool(_ENDED.search(text.rstrip()))
+
+
+def without_torn_ends(text: str, places: Sequence[tuple[int, int]]) -> str:
+    """The part of the text from its first to its last whole sentence; all of it when there is none."""
+    whole = [place for place in places if is_whole(text[place[0] : place[1]])]
+    return text[whole[0][0] : whole[-1][1]] if whole else text.strip()

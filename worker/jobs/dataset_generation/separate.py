@@ -1,0 +1,169 @@
+"""Takes out what is there twice, and puts the rest into splits that share no document and nothing that is alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
+from typing import Final, TypeVar
+
+import orjson
+
+from worker.jobs.dataset_generation.alike import Hashes, Index, shingles_of
+from worker.jobs.dataset_generation.check import Reason
+from worker.jobs.dataset_generation.modes import Split
+from worker.jobs.dataset_generation.parameters import Parameters
+from worker.jobs.dataset_generation.progress import DEDUPLICATE, Progress
+from worker.jobs.dataset_generation.splits import assign, check_filled
+from worker.jobs.dataset_generation.spool import Spool
+from worker.jobs.shared.duplicates import Duplicates, likeness
+
+# Texts that have this much in common may not be in two splits, whatever the threshold for duplicates is.
+LEAK: Final = 0.5
+# What counts as a duplicate in a measurement when none are taken out.
+_USUAL: Final = 0.8
+_BATCH: Final = 500
+
+_DOUBLES: Final = "Looking for duplicates"
+_ACROSS: Final = "Looking for what is alike in two splits"
+
+T = TypeVar("T")
+# The numbers of entries that stand or fall together, and the text that they are about.
+Unit = tuple[Sequence[int], str]
+
+
+class Separation:
+    def __init__(self, spool: Spool, parameters: Parameters, progress: Progress) -> None:
+        self._spool = spool
+        self._parameters = parameters
+        self._progress = progress
+        self._shares = parameters.shares
+        self._doubles: set[int] = set()
+        # Those with records about a part of a text; known when all records have been looked at.
+        self._tasks: set[str] = set()
+
+    def deduplicate(self) -> None:
+        """Takes duplicates out, unless they are wanted.
+
+        Of two texts that are alike all records of the later one go; of two records of the same kind that are about the
+        same part of a text, the later one; so too of two that are made of one text, with inputs and answers that are
+        alike, and of equal ones.
+        """
+        threshold = self._parameters.dedup_threshold or _USUAL
+        self._doubles.update(self._equal_ones())
+        self._doubles.update(self._equal_answers(threshold))
+        for task in (None, *sorted(self._tasks)):
+            same = Duplicates(threshold, self._parameters.seed)
+            for entries, text in self._watched(self._units(task), _DOUBLES, (0.3, 0.6)):
+                if same.first(text) is not None:
+                    self._doubles.update(entries)
+        if self._parameters.dedup_threshold:
+            self._refuse(self._doubles, "duplicate")
+
+    def duplicates_left(self) -> int:
+        """How many records are duplicates of others that are kept too."""
+        return sum(self._spool.fate(entry) is None for entry in self._doubles)
+
+    def split(self) -> int:
+        """Assigns all records that are kept. How many are left that are too much like one of another split."""
+        what = "documents" if self._parameters.split_by == "document" else "chunks"
+        sizes = Counter(self._group(entry) for entry in self._spool.kept())
+        assigned = assign(sizes, self._shares, self._parameters.seed, what)
+        for entry in self._spool.kept():
+            self._spool.put(entry, assigned[self._group(entry)])
+        leaks = list(self._alike_across())
+        for one, other in leaks:
+            self._separate(one, other)
+        counts = Counter(self._spool.split(entry) for entry in self._spool.kept())
+        check_filled({split: counts[split] for split in self._shares}, what)
+        return len({entry for one, other in leaks for entry in self._leaking(one, other)})
+
+    def _alike_across(self) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+        """What is alike in two splits. All but the largest are looked up in: each pair has one side there."""
+        largest = max(self._shares, key=lambda split: self._shares[split])
+        small: list[Sequence[int]] = []
+        index = Index(self._remembered(small, largest))
+        for entries, text in self._watched(self._all_units(), _ACROSS, (0.6, 1.0)):
+            for number in index.alike(shingles_of(text), LEAK):
+                if self._split_of(entries) != self._split_of(small[number]):
+                    yield entries, small[number]
+
+    def _remembered(self, small: list[Sequence[int]], largest: Split) -> Iterator[Hashes]:
+        for entries, text in self._all_units():
+            if self._split_of(entries) != largest:
+                small.append(entries)
+                yield shingles_of(text)
+
+    def _all_units(self) -> Iterator[Unit]:
+        return chain.from_iterable(self._units(task) for task in (None, *sorted(self._tasks)))
+
+    def _units(self, task: str | None) -> Iterator[Unit]:
+        """The texts with those of their records that are kept; with a task its records, about a part of a text each."""
+        if task is None:
+            for item, source in enumerate(self._spool.sources()):
+                entries = [entry for entry in self._spool.entries_of(item) if self._spool.fate(entry) is None]
+                if entries:
+                    yield entries, source.text
+            return
+        for number, entry in enumerate(self._spool.entries()):
+            if entry.task == task and entry.focus is not None and self._spool.fate(number) is None:
+                yield [number], entry.focus
+
+    def _equal_ones(self) -> Iterator[int]:
+        seen = set()
+        for number, entry in enumerate(self._watched(self._spool.entries(), _DOUBLES, (0.0, 0.1))):
+            digest = hashlib.blake2b(orjson.dumps(entry.record), digest_size=16).digest()
+            if digest in seen:
+                yield number
+            seen.add(digest)
+            if entry.focus is not None:
+                self._tasks.add(entry.task)
+
+    def _equal_answers(self, threshold: float) -> Iterator[int]:
+        watched = self._watched(self._spool.entries(), _DOUBLES, (0.1, 0.3))
+        for _, entries in groupby(enumerate(watched), lambda numbered: numbered[1].item):
+            hashes: dict[str, Hashes] = {}
+            others: list[tuple[Hashes, Hashes]] = []
+            for number, entry in entries:
+                if entry.input not in hashes:
+                    hashes[entry.input] = shingles_of(entry.input)
+                pair = hashes[entry.input], shingles_of(entry.output)
+                if any(_least_likeness(pair, other) >= threshold for other in others):
+                    yield number
+                else:
+                    others.append(pair)
+
+    def _watched(self, things: Iterable[T], step: str, part: tuple[float, float]) -> Iterator[T]:
+        """The same, with progress."""
+        for done, thing in enumerate(things):
+            if done % _BATCH == 0:
+                self._progress.note(DEDUPLICATE, step, done, len(self._spool), part)
+            yield thing
+
+    def _group(self, entry: int) -> str:
+        item = self._spool.item_of(entry)
+        return self._spool.document_of(item) if self._parameters.split_by == "document" else str(item)
+
+    def _separate(self, one: Sequence[int], other: Sequence[int]) -> None:
+        """Takes out the side with the larger share: the smaller one loses less by it."""
+        if self._leaking(one, other):
+            sides = sorted((one, other), key=lambda side: self._shares[self._split_of(side)])
+            self._refuse(sides[1], "leakage")
+
+    def _leaking(self, one: Sequence[int], other: Sequence[int]) -> list[int]:
+        """The kept ones of both sides when these are in different splits."""
+        kept = [[entry for entry in side if self._spool.fate(entry) is None] for side in (one, other)]
+        is_leak = all(kept) and self._split_of(one) != self._split_of(other)
+        return kept[0] + kept[1] if is_leak else []
+
+    def _split_of(self, entries: Sequence[int]) -> Split:
+        return self._spool.split(entries[0])
+
+    def _refuse(self, entries: Iterable[int], reason: Reason) -> None:
+        for entry in entries:
+            self._spool.refuse(entry, reason)
+
+
+def _least_likeness(one: Sequence[Hashes], other: Sequence[Hashes]) -> float:
+    return min(likeness(first, second) for first, second in zip(one, other, strict=True))

@@ -1,0 +1,70 @@
+"""Texts that say the same: equal ones, and near ones found by MinHash and verified by their true likeness."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Final
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shingles = NDArray[np.uint32]
+_WORD: Final = re.compile(r"\w+")
+_WIDTH: Final = 3
+_PERMUTATIONS: Final = 128
+_BANDS: Final = 32
+
+
+class Duplicates:
+    """Remembers every text that it is shown as a set of hashed word triples, 4 bytes each, and not the text.
+
+    `threshold`: the Jaccard likeness of the sets from which on two texts count as the same; 0 = only equal texts do.
+    """
+
+    def __init__(self, threshold: float, seed: int) -> None:
+        self._threshold = threshold
+        self._seed = seed
+        self._equal: dict[bytes, int] = {}
+        self._shingles: list[Shingles] = []
+        self._lsh: Any = None
+
+    def first(self, text: str) -> int | None:
+        """The number of the first text shown, from 0 on, that says the same; None when it is new, and then numbered."""
+        words = _WORD.findall(text.lower())
+        digest = hashlib.blake2b(" ".join(words).encode(), digest_size=16).digest()
+        if digest in self._equal:
+            return self._equal[digest]
+        shingles = _shingles(words)
+        same = self._near(shingles) if self._threshold else None
+        if same is None:
+            self._equal[digest] = len(self._shingles)
+            self._shingles.append(shingles)
+        return same
+
+    def _near(self, shingles: Shingles) -> int | None:
+        """Also enters a new one, under the next number."""
+        from rensa import RMinHash, RMinHashLSH
+
+        if self._lsh is None:
+            self._lsh = RMinHashLSH(self._threshold, _PERMUTATIONS, _BANDS)
+        sketch = RMinHash(_PERMUTATIONS, self._seed)
+        sketch.update([str(shingle) for shingle in shingles.tolist()])
+        for number in sorted(self._lsh.query(sketch)):
+            if likeness(shingles, self._shingles[number]) >= self._threshold:
+                return int(number)
+        self._lsh.insert(len(self._shingles), sketch)
+        return None
+
+
+def likeness(one: Shingles, other: Shingles) -> float:
+    """Jaccard: what both have, as a part of what any of them has."""
+    common = len(np.intersect1d(one, other, assume_unique=True))
+    return common / max(1, len(one) + len(other) - common)
+
+
+def _shingles(words: list[str]) -> Shingles:
+    width = min(_WIDTH, max(1, len(words)))
+    hashes = {crc32(" ".join(words[n : n + width]).encode()) for n in range(max(1, len(words) - width + 1))}
+    return np.array(sorted(hashes), dtype=np.uint32)
