@@ -137,6 +137,7 @@ BUILT_IN_JOB_TYPES: dict[str, Any] = {
     "document_processing": {
         "function": "worker.jobs.document_processing.run:run",
         "parameters": "worker.jobs.document_processing.parameters:Parameters",
+        "cancel_grace_seconds": 0.5,
     },
 }
 

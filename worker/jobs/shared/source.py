@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from worker.jobs.shared.input_files import find_problem
+from worker.jobs.shared.uploads import lies_in_uploads
 
 Location = tuple[str | int, ...]
 Problem = tuple[Location, str]
@@ -46,6 +47,8 @@ class Source(BaseModel):
     def _check_relative(cls, value: str | None) -> str | None:
         if value is not None and PurePosixPath(value).is_absolute():
             raise ValueError("must be relative to the input folder")
+        if value is not None and lies_in_uploads(value):
+            raise ValueError("must not lead into 'uploads', where the files of all users lie")
         return None if value is None else str(PurePosixPath(value))
 
     @model_validator(mode="after")
