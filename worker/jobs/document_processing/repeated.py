@@ -1,6 +1,7 @@
 """Lines that many documents of one job repeat, such as navigation and licences. They are left out before any chunk.
 
-Headings, code and tables stay: a structure that documents share says something in each of them.
+Headings, code and tables stay: a structure that documents share says something in each of them. So do a few words that
+end a paragraph in many documents by chance, such as "said." where lines are broken.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _LETTERS: Final = re.compile(r"(?:[^\W\d_][\W\d_]*){3}")
 _FENCE: Final = re.compile(r"\s{0,3}(?:```|~~~)")
 _PLAIN: Final = ("pdf", "text")
 
+_MANY_WORDS: Final = 4
+
+Span = tuple[int, int]
 Line = tuple[int, int, int]
 
 
@@ -70,7 +74,7 @@ def without(text: str, marks: Marks, forms: set[int]) -> tuple[str, Marks, int]:
 
     Where more than half of the text would go, the document is a copy of others and stays as it is: 0 lines.
     """
-    gone = [(start, end) for start, end, form in lines_of(text, marks) if form in forms]
+    gone = list(_to_leave_out(text, marks, forms))
     if not gone or 2 * sum(end - start for start, end in gone) > len(text):
         return text, marks, 0
     starts = [start for start, _ in gone]
@@ -84,6 +88,31 @@ def without(text: str, marks: Marks, forms: set[int]) -> tuple[str, Marks, int]:
     borders = [0, *(border for line in gone for border in line), len(text)]
     kept = "".join(text[low:high] for low, high in zip(borders[::2], borders[1::2], strict=True))
     return kept, marks.moved(place), len(gone)
+
+
+def _to_leave_out(text: str, marks: Marks, forms: set[int]) -> Iterator[Span]:
+    heads = {place for heading in marks.headings for place in (heading.start, heading.end)}
+    run: list[Span] = []
+    for start, end, form in lines_of(text, marks):
+        if run and (start != run[-1][1] or form not in forms):
+            yield from _of_run(text, heads, run)
+            run = []
+        if form in forms:
+            run.append((start, end))
+    yield from _of_run(text, heads, run)
+
+
+def _of_run(text: str, heads: set[int], run: list[Span]) -> Iterator[Span]:
+    """Of lines one below the other all when they stand alone, else only those of many words, which are no chance."""
+    if not run:
+        return
+    start, end = run[0][0], run[-1][1]
+    above = text[text.rfind("\n", 0, max(start - 1, 0)) + 1 : start]
+    below = text[end : text.find("\n", end) + 1 or len(text)]
+    alone = (not above.strip() or start in heads) and (not below.strip() or end in heads)
+    for low, high in run:
+        if alone or len(text[low:high].split()) >= _MANY_WORDS:
+            yield low, high
 
 
 def save(forms: array[int], file: Path) -> None:
