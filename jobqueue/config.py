@@ -141,19 +141,18 @@ class JobTypeSettings(_Section):
     queue: Name | None = None
 
 
-BUILT_IN_JOB_TYPES: dict[str, Any] = {
-    "document_processing": {
-        "function": "worker.jobs.document_processing.run:run",
-        "parameters": "worker.jobs.document_processing.parameters:Parameters",
-    },
-    "extraction": {
-        "function": "worker.jobs.extraction.run:run",
-        "parameters": "worker.jobs.extraction.parameters:Parameters",
-    "dataset_generation": {
-        "function": "worker.jobs.dataset_generation.run:run",
-        "parameters": "worker.jobs.dataset_generation.parameters:Parameters",
+def _built_in(name: str) -> dict[str, Any]:
+    package = f"worker.jobs.{name}"
+    return {
+        "function": f"{package}.run:run",
+        "parameters": f"{package}.parameters:Parameters",
         "cancel_grace_seconds": 0.5,
-    },
+    }
+
+
+BUILT_IN_JOB_TYPES: dict[str, Any] = {
+    name: _built_in(name)
+    for name in ("document_processing", "taxonomy_processing", "extraction", "dataset_generation")
 }
 
 

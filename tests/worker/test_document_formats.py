@@ -21,7 +21,7 @@ from worker.jobs.document_processing.markdown import find_headings
 from worker.jobs.document_processing.parse import parse
 from worker.jobs.document_processing.parsed import Parsed
 from worker.jobs.document_processing.sniff import sniff
-from worker.jobs.document_processing.task import Chunking, Limits, Task
+from worker.jobs.document_processing.task import Limits, Task
 
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
@@ -42,8 +42,7 @@ def word_f1(found: str, source: str) -> float:
 
 def task(name: str) -> Task:
     limits = Limits(bytes=10**8, pages=1000, characters=10**7)
-    chunking = Chunking("token", 512, 50, "o200k", 40)
-    return Task(1, name, name, None, "", "", "", "auto", "auto", None, None, True, chunking, limits)
+    return Task(1, name, {"path": name}, name, None, "", "", "", "", "auto", "auto", None, None, True, limits)
 
 
 def parsed_sample(data: bytes, name: str) -> Parsed:

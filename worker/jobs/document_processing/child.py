@@ -1,7 +1,7 @@
 """The document process: reads work orders from stdin and answers on stdout, each one JSON object a line.
 
 It is started by `document_process` and lives for one document after the other. Whatever kills it (a crash inside
-PDFium, the memory limit, a timeout) costs one document and not the job.
+PDFium, the memory limit, a timeout, a pattern that never ends) costs one document and not the job.
 """
 
 from __future__ import annotations
@@ -12,50 +12,36 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from worker.jobs.document_processing.record import new_record
-from worker.jobs.document_processing.task import Task
+from worker.jobs.document_processing.works import Parse, Tell, do
 from worker.jobs.shared.errors import StorageError
 from worker.jobs.shared.files import Record
-from worker.jobs.shared.workspace import storing
 
 MEMORY_LIMIT_BYTES = 1500 * 1024 * 1024
+# The libraries for learning reserve more addresses than they use.
+TOPICS_LIMIT_BYTES = 2048 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 
-Process = Callable[[Task, Record, Callable[[Record], None]], None]
 
-
-def main(process: Process | None = None) -> None:
-    """Serve until stdin ends. The one argument is the parent's process id."""
+def main(parse: Parse | None = None) -> None:
+    """Serve until stdin ends. The one argument is the parent's process id. `parse`: instead of the usual one."""
     _die_with_parent(int(sys.argv[1]))
     _limit_resources()
     replies = _take_stdout()
-    process = process or _load()
     for line in sys.stdin.buffer:
-        _reply(replies, _serve(json.loads(line), process, lambda message: _reply(replies, message)))
+        _reply(replies, _serve(json.loads(line), parse, lambda message: _reply(replies, message)))
 
 
-def _serve(order: dict[str, Any], process: Process, tell: Callable[[Record], None]) -> Record:
+def _serve(order: dict[str, Any], parse: Parse | None, tell: Tell) -> Record:
     """The last answer to the order."""
+    # Before the libraries are loaded, so that they start under it.
+    _limit_memory(TOPICS_LIMIT_BYTES if order["topics"] else MEMORY_LIMIT_BYTES)
     try:
-        with storing():
-            task = Task.load(Path(order["task"]), order["password"])
-        record = new_record(task)
-        process(task, record, tell)
+        return {"record": do(order, parse, tell)}
     except StorageError as error:
         return {"storage": str(error)}
-    return {"record": record}
-
-
-def _load() -> Process:
-    # After the limits are set, so that the libraries start under them.
-    from worker.jobs.document_processing.document import process
-
-    return process
 
 
 def _die_with_parent(parent: int) -> None:
@@ -69,10 +55,15 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _limit_resources() -> None:
-    for kind, limit in ((resource.RLIMIT_AS, MEMORY_LIMIT_BYTES), (resource.RLIMIT_CORE, 0)):
+    for kind, limit in ((resource.RLIMIT_AS, TOPICS_LIMIT_BYTES), (resource.RLIMIT_CORE, 0)):
         # Some systems refuse one of them, and a stricter limit may be set already.
         with suppress(ValueError, OSError):
             resource.setrlimit(kind, (limit, limit))
+
+
+def _limit_memory(limit: int) -> None:
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def _take_stdout() -> int:

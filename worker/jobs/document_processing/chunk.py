@@ -1,7 +1,7 @@
 """Cut a text into chunks of bounded size at sensible places. For the document process only.
 
-The splitter cuts the text into pieces without overlap; pieces that are too short are joined to a neighbour; then each
-piece is begun a little earlier, which makes the overlap. All three know the places in the text exactly.
+The strategy's borders and the splitter cut the text into pieces without overlap; pieces that are too short are joined
+to a neighbour; then each piece is begun a little earlier, which makes the overlap. All know the places exactly.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import TYPE_CHECKING
 
+from worker.jobs.document_processing.borders import borders
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.measure import Measure, Span, earliest, start_of_character, starts_of_words
 from worker.jobs.document_processing.parsed import Heading, Parsed
+from worker.jobs.document_processing.sections import cut_section, sections_of
 from worker.jobs.document_processing.task import Chunking
+
+if TYPE_CHECKING:
+    from worker.jobs.document_processing.topics import Topics
 
 MAX_CHUNKS = 200_000
 _MAX_COPIES = 20
@@ -36,16 +41,18 @@ class Chunk:
     headings: list[str]
 
 
-def chunk(parsed: Parsed, chunking: Chunking) -> list[Chunk]:
-    """Chunks in order, that cover every character but blanks.
+def chunk(parsed: Parsed, chunking: Chunking, topics: Topics | None = None) -> list[Chunk]:
+    """Chunks in order, that cover every character but blanks. `topics` is for the strategy "semantic".
 
-    Neighbours share at most `overlap`, and nothing across a heading: what stands before it belongs to another matter.
-    Raises DocumentError `too_many_chunks`.
+    Neighbours share at most `overlap`, and nothing across a heading or a border of the strategy: what stands before it
+    belongs to another matter. Raises DocumentError `too_many_chunks` or `pattern_timeout`.
     """
     measure = Measure(chunking, markdown=parsed.type not in ("text", "pdf") or bool(parsed.headings))
-    pieces = _split(parsed, chunking, measure)
+    cuts = borders(parsed, chunking, topics)
+    pieces = _split(parsed, chunking, cuts, measure)
     _check_amount(len(pieces), 0, len(parsed.text))
-    spans = list(_with_overlap(parsed, pieces, measure))
+    walls = sorted({*cuts, *(heading.start for heading in parsed.headings)})
+    spans = list(_with_overlap(parsed.text, pieces, walls, measure))
     _check_amount(len(spans), sum(end - start for start, end in spans), len(parsed.text))
     paths = _heading_paths(parsed, spans)
     return [
@@ -60,18 +67,25 @@ def _check_amount(chunks: int, characters: int, source: int) -> None:
         raise DocumentError("too_many_chunks", message, stage="chunk")
 
 
-def _split(parsed: Parsed, chunking: Chunking, measure: Measure) -> list[Span]:
+def _split(parsed: Parsed, chunking: Chunking, cuts: list[int], measure: Measure) -> list[Span]:
     """The pieces without overlap."""
     text = parsed.text
-    if chunking.strategy != "heading":
-        return _join_short(text, measure.split(text), measure)
-    starts = {heading.start for heading in parsed.headings if heading.level in chunking.heading_levels}
-    pieces = []
-    for start, end in pairwise(sorted({0, *starts, len(text)})):
-        section = text[start:end]
-        within = _join_short(section, measure.split(section), measure)
-        pieces += [(start + low, start + high) for low, high in within]
+    match chunking.strategy:
+        case "token" | "character":
+            return _join_short(text, measure.split(text), measure)
+        case "heading":
+            pieces = [piece for section in sections_of(text, cuts) for piece in _split_section(text, section, measure)]
+        case strategy:
+            further = chunking.delimiters[1:] if strategy == "delimiter" else ()
+            cut = (cut_section(text, section, measure, further) for section in sections_of(text, cuts))
+            pieces = [piece for part in cut for piece in _join_short(text, part, measure)]
     return _join_short_sections(text, pieces, measure)
+
+
+def _split_section(text: str, section: Span, measure: Measure) -> list[Span]:
+    start, end = section
+    within = _join_short(text[start:end], measure.split(text[start:end]), measure)
+    return [(start + low, start + high) for low, high in within]
 
 
 def _join_short_sections(text: str, pieces: list[Span], measure: Measure) -> list[Span]:
@@ -113,14 +127,13 @@ def _join(text: str, first: Span, second: Span, measure: Measure) -> list[Span]:
     return [first, second] if any(map(measure.is_short, halves)) else halves
 
 
-def _with_overlap(parsed: Parsed, pieces: list[Span], measure: Measure) -> Iterator[Span]:
-    text = parsed.text
-    borders = [heading.start for heading in parsed.headings]
+def _with_overlap(text: str, pieces: list[Span], walls: list[int], measure: Measure) -> Iterator[Span]:
+    """`walls`: the places over which no overlap reaches."""
     lowest = 0
     for start, end in pieces:
-        passed = bisect_right(borders, start)
+        passed = bisect_right(walls, start)
         if passed:
-            lowest = max(lowest, borders[passed - 1])
+            lowest = max(lowest, walls[passed - 1])
         begin = _begin_earlier(text, lowest, (start, end), measure)
         yield begin, end
         lowest = begin + 1

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from worker.jobs.document_processing.errors import DocumentError
+from worker.jobs.document_processing.errors import DocumentError, Stage
+from worker.jobs.document_processing.task import Work
 from worker.jobs.shared.errors import StorageError
 
 CHILD_MODULE = "worker.jobs.document_processing.child"
@@ -26,6 +28,16 @@ _BLOCK = 65536
 Message = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`task`: the file of the work order; `topics`: whether the libraries for learning are needed."""
+
+    work: Work
+    task: Path
+    topics: bool = False
+    password: str | None = field(default=None, repr=False)
+
+
 class DocumentProcess:
     """One process for one document after the other, started when needed and again after it was lost.
 
@@ -34,6 +46,7 @@ class DocumentProcess:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._work: Work = "parse"
 
     def __enter__(self) -> Self:
         return self
@@ -43,15 +56,14 @@ class DocumentProcess:
     ) -> None:
         self._kill()
 
-    def run(
-        self, task_file: Path, password: str | None, timeout: float, check: Callable[[], None]
-    ) -> Iterator[Message]:
-        """Hand over the task and yield the answers; the last one has the key "record".
+    def run(self, order: Order, timeout: float, check: Callable[[], None]) -> Iterator[Message]:
+        """Hand over the order and yield the answers; the last one has the key "record".
 
         `check` is called at least every tenth of a second and may raise. `timeout` is in seconds. Raises DocumentError
-        `document_timeout` or `parser_crashed`, and the process is gone then, or StorageError.
+        `document_timeout`, `parser_crashed` or `chunker_crashed`, and the process is gone then, or StorageError.
         """
-        pipe = self._hand_over({"task": str(task_file), "password": password})
+        self._work = order.work
+        pipe = self._hand_over({**asdict(order), "task": str(order.task)})
         patience = _Patience(timeout)
         rest = b""
         while True:
@@ -85,7 +97,7 @@ class DocumentProcess:
     def _timed_out(self, timeout: float) -> DocumentError:
         self._kill()
         message = f"The document was not done after document_timeout ({timeout:g} seconds) and was given up."
-        return DocumentError("document_timeout", message, stage="parse", retryable=True)
+        return DocumentError("document_timeout", message, stage=self._stage, retryable=True)
 
     def _crashed(self) -> DocumentError:
         assert self._process is not None
@@ -95,8 +107,15 @@ class DocumentProcess:
             code = 0
         self._kill()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        message = f"The document made its parser crash ({how}); it may be damaged, or built to do so."
-        return DocumentError("parser_crashed", message, stage="parse")
+        if self._work == "parse":
+            message = f"The document made its parser crash ({how}); it may be damaged, or built to do so."
+            return DocumentError("parser_crashed", message, stage="parse")
+        message = f"Cutting the document crashed ({how}); it may be too large, or built to do so."
+        return DocumentError("chunker_crashed", message, stage="chunk")
+
+    @property
+    def _stage(self) -> Stage:
+        return "parse" if self._work == "parse" else "chunk"
 
     def _kill(self) -> None:
         if self._process is not None:
@@ -129,7 +148,8 @@ def _start() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
-        env={**os.environ, "PYTHONPATH": paths},
+        # More threads would only take turns, and each reserves memory.
+        env={**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
     )
 
 

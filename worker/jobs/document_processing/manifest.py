@@ -17,7 +17,10 @@ _LIBRARIES = (
     "mammoth",
     "markdown-it-py",
     "pypdfium2",
+    "regex",
+    "scikit-learn",
     "semantic-text-splitter",
+    "sentencex",
 )
 _REDACTED = "***"
 
@@ -30,7 +33,7 @@ def make_manifest(
         ctx,
         "document_processing",
         parameters=_parameters(parameters),
-        seed=None,
+        seed=parameters.seed,
         libraries=_LIBRARIES,
         inputs=[_input(outcome) for outcome in outcomes],
         files=files,

@@ -42,6 +42,9 @@ class Measure:
         self._even = self._splitter(max(self._room * 5 // 8, 1), trim=True)
         self._whole = self._splitter(chunking.size)
         self._lap = self._splitter(max(chunking.overlap, 1))
+        self._piece = self._splitter(self._room)
+        # In characters: what is longer does not fit, but for very few texts.
+        self.reach = chunking.size * (1 if chunking.strategy == "character" else _TOKEN_REACH)
         self.overlap_reach = chunking.overlap * (1 if chunking.strategy == "character" else _TOKEN_REACH)
 
     def split(self, text: str) -> list[Span]:
@@ -60,6 +63,17 @@ class Measure:
     def fits_overlap(self, text: str) -> bool:
         return self._is_one(self._lap, text, self._chunking.overlap)
 
+    def fits_whole(self, text: str) -> bool:
+        """Of a text of any length: whether it is one chunk, with no room left for an overlap."""
+        return self._is_handy(text) and self.fits(text)
+
+    def fits_room(self, text: str) -> bool:
+        """Of a text of any length: whether it is one piece, in front of which an overlap has room."""
+        return self._is_handy(text) and self._is_one(self._piece, text, self._room)
+
+    def _is_handy(self, text: str) -> bool:
+        return len(text) <= self.reach and not _UNWIELDY.search(text)
+
     def _is_one(self, splitter: Splitter, text: str, limit: int) -> bool:
         if self._chunking.strategy == "character":
             return len(text) <= limit
@@ -72,6 +86,20 @@ class Measure:
         if self._chunking.strategy == "character":
             return kind(capacity, trim=trim)
         return kind.from_tiktoken_model(_MODELS[self._chunking.tokenizer], capacity, trim=trim)
+
+
+def sentences(text: str) -> list[Span]:
+    """In order, without blanks around them; every character but blanks is in one."""
+    from sentencex import get_sentence_boundaries
+
+    spans = []
+    for low, high in _parts(text):
+        for found in get_sentence_boundaries("en", text[low:high]):
+            words = found["text"]
+            start = low + found["start_index"] + len(words) - len(words.lstrip())
+            if words.strip():
+                spans.append((start, start + len(words.strip())))
+    return spans
 
 
 def _cut(text: str, splitter: Splitter) -> list[Span]:

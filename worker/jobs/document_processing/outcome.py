@@ -20,22 +20,21 @@ _REASONS = 3
 _ROW_FIELDS = ("document_id", "type", "pages", "chunks", "characters", "status")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """`record` is the line in `documents.jsonl`; `seconds` is not in it because it differs from run to run."""
 
     record: dict[str, Any]
-    seconds: float
+    seconds: float = 0.0
 
     @property
     def failed(self) -> bool:
-        return bool(self.record["status"] != "completed")
+        return bool(self.record["status"] == "failed")
 
 
-def verdict(outcomes: Sequence[Outcome], parameters: Parameters) -> PermanentError | None:
-    """The error that the job ends with as things stand, or None to go on."""
+def verdict(outcomes: Sequence[Outcome], parameters: Parameters, total: int) -> PermanentError | None:
+    """The error that the job ends with as things stand, or None to go on. `total`: of all documents of the job."""
     failures = [outcome for outcome in outcomes if outcome.failed]
-    total = len(parameters.documents)
     if len(failures) == total:
         return PermanentError("no_documents_parsed", f"No document could be processed. {_reasons(failures)}")
     if failures and parameters.fail_fast:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, LiteralString, Self
 
 from pydantic import (
     BaseModel,
@@ -19,72 +18,56 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from worker.jobs.document_processing.charset import text_encoding
+from worker.jobs.document_processing.contradictions import contradictions
 from worker.jobs.document_processing.formats import BINARY, READS, InputFormat, Parser
+from worker.jobs.document_processing.input_document import CONTROL_CHARACTER, Document
 from worker.jobs.document_processing.page_ranges import parse_ranges
-from worker.jobs.document_processing.task import Chunking
+from worker.jobs.document_processing.rules import LONGEST_VALUE, SchemaDefinition
+from worker.jobs.document_processing.task import Chunking, Strategy
 from worker.jobs.shared.input_files import find_problem
+from worker.jobs.shared.source import Location, Source, SourceJob, jobs_of
 
-Strategy = Literal["token", "character", "heading"]
-
-_DEFAULT_SIZE = {"token": 512, "character": 2000, "heading": 512}
-_DEFAULT_OVERLAP = {"token": 50, "character": 200, "heading": 50}
-_CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# Tokens; of the strategy `character`, characters.
+_SIZE, _OVERLAP = 512, 50
+_SIZE_IN_CHARACTERS, _OVERLAP_IN_CHARACTERS = 2000, 200
 
 
-class Document(BaseModel):
-    """Either `path`, relative to the input folder, or `text` with a `name`."""
+class TextsSource(Source):
+    """The texts that an earlier document_processing job has stored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
-    text: str | None = None
-    name: Annotated[str, Field(min_length=1, max_length=255)] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_url(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "url" in data:
-            message = "documents are not fetched from the web; give 'path' or 'text' with 'name'"
-            raise PydanticCustomError("url_sources_disabled", message)
-        return data
-
-    @field_validator("path", "name")
-    @classmethod
-    def _check_label(cls, value: str | None) -> str | None:
-        if value is not None and _CONTROL_CHARACTER.search(value):
-            raise ValueError("must not contain NUL or other control characters")
-        return value
+    job_types: ClassVar[tuple[str, ...]] = ("document_processing",)
 
     @field_validator("path")
     @classmethod
-    def _check_relative(cls, value: str | None) -> str | None:
-        if value is not None and PurePosixPath(value).is_absolute():
-            raise ValueError("must be relative to the input folder")
-        return None if value is None else str(PurePosixPath(value))
-
-    @model_validator(mode="after")
-    def _check_kind(self) -> Self:
-        if (self.path is None) == (self.text is None) or (self.text is None) != (self.name is None):
-            raise ValueError("give either 'path', or 'text' with 'name'")
-        return self
-
-    @property
-    def label(self) -> str:
-        return self.path or self.name or ""
+    def _refuse_path(cls, path: str | None) -> str | None:
+        if path is not None:
+            raise ValueError("texts come from an earlier job only; give its 'job_id'")
+        return path
 
 
 class Parameters(BaseModel):
-    """Sizes are in the unit of `chunk_strategy`: characters for "character", tokens for all others."""
+    """Sizes are in the unit of `chunk_strategy`: characters for "character", tokens for all others.
+
+    Chunks of all strategies are exact parts of the text, in order; no chunk is larger than `chunk_size`, and every
+    character but blanks is in one. `token` and `character` fill chunks up. All others begin a chunk at each of their
+    borders, cut what lies between two borders only where it is larger than `chunk_size`, and overlap only there.
+    """
 
     # What is wrong may be the password.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    documents: list[Document] = Field(min_length=1, max_length=1000)
+    documents: list[Document] = Field([], min_length=1, max_length=1000, description="needed without 'skip_parsing'")
+    skip_parsing: bool = Field(False, strict=True, description="cut the stored texts of 'source' anew; no 'documents'")
+    source: TextsSource | None = Field(None, description="the earlier job, such as {'job_id': '...'}")
     input_format: InputFormat = "auto"
     parser: Parser = "auto"
     pages: str | None = Field(None, max_length=500, description="of PDFs, such as '1-20,25'; all when not given")
     password: str | None = Field(None, max_length=127, repr=False, description="of encrypted PDFs")
-    chunk_strategy: Strategy = "token"
+    chunk_strategy: Strategy = Field(
+        "token",
+        description="borders of 'heading': before headings; of 'delimiter': after each of the first of 'delimiters'; "
+        "of 'schema': as 'schema_definition' says; of 'semantic': where the sentences turn to another matter",
+    )
     chunk_size: int | None = Field(None, ge=16, le=32_000, description="default 512 tokens or 2000 characters")
     overlap: int | None = Field(
         None,
@@ -97,41 +80,63 @@ class Parameters(BaseModel):
     heading_levels: list[Annotated[int, Field(ge=1, le=6)]] = Field(
         [1, 2, 3], min_length=1, max_length=6, description="at which the strategy 'heading' begins a new chunk"
     )
-    min_chunk_chars: int = Field(40, ge=0, le=1000, description="shorter pieces are joined to their neighbours")
-    strip_boilerplate: bool = Field(
-        True, description="leave out lines that most pages of a PDF repeat, and what surrounds the text of an HTML page"
+    delimiters: list[Annotated[str, Field(min_length=1, max_length=LONGEST_VALUE)]] = Field(
+        ["\n\n", "\n"],
+        min_length=1,
+        max_length=20,
+        description="a chunk ends after each of the first; what is larger than chunk_size is cut after the next ones",
     )
-    document_timeout: float = Field(120, ge=1, le=3600, description="seconds")
+    schema_definition: SchemaDefinition | None = Field(
+        None, description="a chunk begins where a 'pattern' matches and ends after a 'delimiter'; 'combine' any or all"
+    )
+    semantic_threshold: float = Field(1.9, ge=1.2, le=3.0, description="higher means fewer, longer chunks")
+    min_chunk_chars: int = Field(
+        40, ge=0, le=1000, description="shorter pieces are joined to a neighbour where both fit, over borders too"
+    )
+    strip_boilerplate: bool = Field(
+        True,
+        description="leave out lines that most pages of a PDF or, of five and more, 30 % of the documents repeat, and "
+        "what surrounds the text of an HTML page",
+    )
+    document_timeout: float = Field(120, ge=1, le=3600, description="seconds to parse one, and again to cut it")
     max_document_bytes: int = Field(50_000_000, ge=1, le=200_000_000)
     max_pages: int = Field(5000, ge=1, le=20_000)
     max_characters: int = Field(20_000_000, ge=1, le=50_000_000)
     fail_fast: bool = Field(False, description="stop at the first document that fails")
     max_error_rate: float = Field(1.0, ge=0, le=1, description="stop when a larger part of the documents has failed")
 
+    mode: Literal["offline"] = Field("offline", description="nothing here uses a language model")
+    seed: int = Field(42, ge=0, lt=2**32, description="of what 'semantic' learns")
+    project_id: str | None = Field(None, max_length=255, description="a label of your own")
+    name: str | None = Field(None, max_length=255, description="a label of your own")
+
     @model_validator(mode="wrap")
     @classmethod
     def _name_what_is_built(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        found = [_contradiction(*told) for told in contradictions(data)]
         try:
-            return handler(data)
+            model = handler(data)
         except ValidationError as error:
-            mistakes = [_with_list(mistake, set(cls.model_fields)) for mistake in error.errors(include_url=False)]
-            raise ValidationError.from_exception_data(error.title, mistakes, hide_input=True) from None
+            found += [_with_list(mistake, set(cls.model_fields)) for mistake in error.errors(include_url=False)]
+        if found:
+            raise ValidationError.from_exception_data(cls.__name__, found, hide_input=True)
+        return model
 
     @field_validator("documents")
     @classmethod
     def _check_unique(cls, documents: list[Document]) -> list[Document]:
         seen = set()
         for document in documents:
-            key = (document.path is None, document.label)
+            key = (document.kind, document.label)
             if key in seen:
-                raise ValueError(f"'{document.label}' is listed twice; paths and names must be unique")
+                raise ValueError(f"'{document.label}' is listed twice; paths, file ids and names must be unique")
             seen.add(key)
         return documents
 
     @field_validator("overlap")
     @classmethod
     def _check_overlap(cls, overlap: int | None, info: ValidationInfo) -> int | None:
-        size = info.data.get("chunk_size") or _DEFAULT_SIZE.get(info.data.get("chunk_strategy", ""), 0)
+        size = info.data.get("chunk_size") or _default_size(info.data.get("chunk_strategy", "token"))
         # A refused chunk_size or strategy is missing here, and gets its own message.
         known = {"chunk_size", "chunk_strategy"} <= info.data.keys()
         # What is left beside the overlap is all that a chunk brings; with less of it there would be crumbs.
@@ -173,7 +178,7 @@ class Parameters(BaseModel):
     @field_validator("password")
     @classmethod
     def _check_password(cls, password: str | None) -> str | None:
-        if password is not None and _CONTROL_CHARACTER.search(password):
+        if password is not None and CONTROL_CHARACTER.search(password):
             raise ValueError("must not contain NUL or other control characters")
         return password
 
@@ -193,15 +198,33 @@ class Parameters(BaseModel):
 
     def chunking(self) -> Chunking:
         """How to cut, with all defaults filled in."""
-        size = self.chunk_size or _DEFAULT_SIZE[self.chunk_strategy]
-        default_overlap = min(_DEFAULT_OVERLAP[self.chunk_strategy], size // 10)
+        strategy, schema = self.chunk_strategy, self.schema_definition
+        size = self.chunk_size or _default_size(strategy)
+        default_overlap = min(_OVERLAP_IN_CHARACTERS if strategy == "character" else _OVERLAP, size // 10)
         return Chunking(
-            strategy=self.chunk_strategy,
+            strategy=strategy,
             size=size,
             overlap=default_overlap if self.overlap is None else self.overlap,
             tokenizer=self.tokenizer,
             min_characters=self.min_chunk_chars,
             heading_levels=self.heading_levels,
+            delimiters=self.delimiters,
+            rules=[(rule.type, rule.value) for rule in schema.rules] if schema else (),
+            combine=schema.combine if schema else "any",
+            semantic_threshold=self.semantic_threshold,
+        )
+
+    @property
+    def source_jobs(self) -> tuple[SourceJob, ...]:
+        return jobs_of(source=self.source)
+
+    @property
+    def file_ids(self) -> tuple[tuple[Location, str], ...]:
+        """(place in the parameters, file id) of the uploaded files."""
+        return tuple(
+            (("documents", index, "file_id"), document.file_id)
+            for index, document in enumerate(self.documents)
+            if document.file_id is not None
         )
 
     @property
@@ -217,6 +240,14 @@ class Parameters(BaseModel):
             if problem is not None:
                 problems.append((("documents", index, "path"), problem))
         return problems
+
+
+def _default_size(strategy: str) -> int:
+    return _SIZE_IN_CHARACTERS if strategy == "character" else _SIZE
+
+
+def _contradiction(field: str, kind: LiteralString, message: LiteralString) -> InitErrorDetails:
+    return InitErrorDetails(type=PydanticCustomError(kind, message), loc=(field,), input=None)
 
 
 def _with_list(mistake: Any, built: set[str]) -> InitErrorDetails:

@@ -1,28 +1,47 @@
-"""How far the job is, over documents and inside of one. It never goes backwards."""
+"""How far the job is: over its stages, the documents of one, and inside of a document. It never goes backwards."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import Final
 
 from worker.context import JobContext
 
-# Checking the parameters comes before the documents, writing the manifest after them.
-_BEFORE, _DOCUMENTS = 0.02, 0.95
-_LONGEST_NAME = 120
+_LONGEST_NAME: Final = 120
+# Where each begins and ends; checking the parameters comes before, writing the manifest after them.
+PARSE: Final = (0.02, 0.72)
+BOILERPLATE: Final = (0.72, 0.77)
+LEARN: Final = (0.77, 0.85)
+CHUNK: Final = (0.77, 0.97)
+CHUNK_AFTER_LEARNING: Final = (0.85, 0.97)
+MANIFEST: Final = (0.97, 1.0)
 
 
 class Progress:
-    def __init__(self, ctx: JobContext, total: int) -> None:
+    def __init__(self, ctx: JobContext) -> None:
         self._ctx = ctx
-        self._total = total
+        self._stage = (0.0, 0.02)
+        self._total = 0
         self._fraction = 0.0
 
-    def note(self, index: int, name: str, stage: str, part: float) -> None:
-        """`index` counts from 1; `part` is how much of this document is done, 0.0 to 1.0."""
-        fraction = _BEFORE + _DOCUMENTS * (index - 1 + part) / self._total
-        self._fraction = max(self._fraction, fraction)
-        step = f"{stage} {index}/{self._total} {PurePosixPath(name).name[-_LONGEST_NAME:]}"
-        self._ctx.progress(self._fraction, step=step, done=index - 1 + (part >= 1), total=self._total)
+    def begin(self, stage: tuple[float, float], total: int) -> None:
+        """`total`: how many documents the stage works on."""
+        self._stage, self._total = stage, total
+
+    def note(self, number: int, name: str, doing: str, part: float) -> None:
+        """`number` counts from 1 within the stage; `part` is how much of this document is done, 0.0 to 1.0."""
+        step = f"{doing} {number}/{self._total} {PurePosixPath(name).name[-_LONGEST_NAME:]}"
+        self._tell(step, number - 1 + part)
+
+    def overall(self, doing: str, part: float) -> None:
+        """For work on all documents together; `part` is how much of it is done."""
+        self._tell(doing, part * self._total)
 
     def finish(self) -> None:
+        self._fraction = 1.0
         self._ctx.progress(1.0, step="Done", done=self._total, total=self._total)
+
+    def _tell(self, step: str, done: float) -> None:
+        begin, end = self._stage
+        self._fraction = max(self._fraction, begin + (end - begin) * done / max(self._total, 1))
+        self._ctx.progress(self._fraction, step=step, done=int(done), total=self._total)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.parsed import Parsed
 from worker.jobs.document_processing.task import Task
 from worker.jobs.shared.files import Record
+
+# Never published: by then the document is completed or has failed.
+PARSED: Final = "parsed"
 
 
 def new_record(task: Task) -> Record:
@@ -15,7 +19,7 @@ def new_record(task: Task) -> Record:
     return {
         "document_id": _document_id(task.index, hashlib.sha256(task.name.encode()).hexdigest()),
         "name": task.name,
-        "source": {"path": task.path} if task.path is not None else {"inline": task.name},
+        "source": task.source,
         "sha256": None,
         "bytes": None,
         "type": None,
@@ -29,6 +33,8 @@ def new_record(task: Task) -> Record:
         "error": None,
         "warnings": [],
         "text_file": None,
+        "page_starts": None,
+        "headings": [],
     }
 
 
@@ -37,7 +43,8 @@ def identity(task: Task, data: bytes) -> Record:
     return {"document_id": _document_id(task.index, digest), "sha256": digest, "bytes": len(data)}
 
 
-def success(parsed: Parsed, document_id: str, chunks: int) -> Record:
+def success(parsed: Parsed) -> Record:
+    """What parsing tells. The document is not completed before its text is cut."""
     return {
         "type": parsed.type,
         "media_type": parsed.media_type,
@@ -45,10 +52,13 @@ def success(parsed: Parsed, document_id: str, chunks: int) -> Record:
         "encoding": parsed.encoding,
         "pages": parsed.pages,
         "characters": len(parsed.text),
-        "chunks": chunks,
-        "status": "completed",
-        "text_file": f"text/{document_id}.md",
+        "status": PARSED,
     }
+
+
+def text_name(document_id: object) -> str:
+    """Of the text among the job's files."""
+    return f"text/{document_id}.md"
 
 
 def failure(error: DocumentError) -> Record:

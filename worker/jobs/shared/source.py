@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from worker.jobs.shared.input_files import find_problem
+from worker.jobs.shared.uploads import lies_in_uploads
 
 Location = tuple[str | int, ...]
 Problem = tuple[Location, str]
@@ -22,6 +23,8 @@ JobId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
 def _relative(path: str) -> str:
     if PurePosixPath(path).is_absolute():
         raise ValueError("must be relative to the input folder")
+    if lies_in_uploads(path):
+        raise ValueError("must not lead into 'uploads', where the files of all users lie")
     return str(PurePosixPath(path))
 
 

@@ -23,18 +23,19 @@ _TAKEN_OVER: Final = "A newer execution of the job has taken over its folder, or
 
 
 @contextmanager
-def workspace(ctx: JobContext, names: Sequence[str]) -> Iterator[Path]:
+def workspace(ctx: JobContext, names: Sequence[str], kept: str | None = None) -> Iterator[Path]:
     """The folder of this execution, gone afterwards; what earlier ones left, finished or not, is removed before.
 
-    `names`: of all files and folders that the job type may publish besides its manifest. Raises StorageError, also when
-    a newer execution has been here.
+    `names`: of all files and folders that the job type may publish besides its manifest. `kept`: of a folder in the
+    workspace whose finished files this execution gets from those before it that were killed; what ends in `.partial`
+    is not finished. Raises StorageError, also when a newer execution has been here.
     """
     with storing():
         folder = ctx.folder
     work = folder / f"work.{ctx.fence}.partial"
     try:
         with storing():
-            _enter(folder, work, ctx.fence, (*names, MANIFEST))
+            _enter(folder, work, ctx.fence, (*names, MANIFEST), kept)
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -58,7 +59,7 @@ def publish(work: Path, names: Sequence[str]) -> None:
             (work / name).rename(work.parent / name)
 
 
-def _enter(folder: Path, work: Path, fence: int, names: Sequence[str]) -> None:
+def _enter(folder: Path, work: Path, fence: int, names: Sequence[str], kept: str | None) -> None:
     # Only workers without a fence can have left it.
     shutil.rmtree(work, ignore_errors=True)
     # Before the look for a newer one, so that of two who come at the same time the older one sees the other.
@@ -71,6 +72,8 @@ def _enter(folder: Path, work: Path, fence: int, names: Sequence[str]) -> None:
         _take(older, taken)
     for name in names:
         _take(folder / name, taken)
+    if kept is not None:
+        _keep(taken, work, kept)
     shutil.rmtree(taken, ignore_errors=True)
 
 
@@ -78,6 +81,14 @@ def _take(file: Path, taken: Path) -> None:
     # It is not there, or has just been removed by its owner.
     with suppress(FileNotFoundError):
         file.rename(taken / file.name)
+
+
+def _keep(taken: Path, work: Path, kept: str) -> None:
+    """From the folders of older executions, which reach nothing in there by its old name any more."""
+    (work / kept).mkdir()
+    for file in sorted(taken.glob(f"work.*.partial/{kept}/*")):
+        if file.is_file() and file.suffix != ".partial":
+            file.replace(work / kept / file.name)
 
 
 def _newest(folder: Path) -> int:

@@ -1,0 +1,67 @@
+"""One document of a request. Light: the server checks it at submit."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from worker.jobs.shared.uploads import FILE_ID, lies_in_uploads
+
+CONTROL_CHARACTER: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class Document(BaseModel):
+    """Either `path`, relative to the input folder, or `file_id` of a file sent before, or `text` with a `name`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    file_id: Annotated[str, Field(pattern=FILE_ID, description="of one of your own uploaded files")] | None = None
+    text: str | None = None
+    name: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_url(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "url" in data:
+            message = "documents are not fetched from the web; give 'path', 'file_id' or 'text' with 'name'"
+            raise PydanticCustomError("url_sources_disabled", message)
+        return data
+
+    @field_validator("path", "name")
+    @classmethod
+    def _check_label(cls, value: str | None) -> str | None:
+        if value is not None and CONTROL_CHARACTER.search(value):
+            raise ValueError("must not contain NUL or other control characters")
+        return value
+
+    @field_validator("path")
+    @classmethod
+    def _check_relative(cls, value: str | None) -> str | None:
+        if value is not None and PurePosixPath(value).is_absolute():
+            raise ValueError("must be relative to the input folder")
+        if value is not None and lies_in_uploads(value):
+            raise ValueError("must not lead into 'uploads'; name an uploaded file by its 'file_id'")
+        return None if value is None else str(PurePosixPath(value))
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        kinds = [value for value in (self.path, self.file_id, self.text) if value is not None]
+        if len(kinds) != 1 or (self.text is None) != (self.name is None):
+            raise ValueError("give either 'path', or 'text' with 'name', or 'file_id'")
+        return self
+
+    @property
+    def kind(self) -> Literal["path", "file_id", "text"]:
+        if self.path is not None:
+            return "path"
+        return "text" if self.file_id is None else "file_id"
+
+    @property
+    def label(self) -> str:
+        """Unique among the documents of its kind."""
+        return self.path or self.file_id or self.name or ""
