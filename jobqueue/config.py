@@ -151,8 +151,7 @@ def _built_in(name: str) -> dict[str, Any]:
 
 
 BUILT_IN_JOB_TYPES: dict[str, Any] = {
-    name: _built_in(name)
-    for name in ("document_processing", "taxonomy_processing", "extraction", "dataset_generation")
+    name: _built_in(name) for name in ("document_processing", "taxonomy_processing", "extraction", "dataset_generation")
 }
 
 

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 Shingles = NDArray[np.uint32]
 _WORD: Final = re.compile(r"\w+")
 _WIDTH: Final = 3
-_PERMUTATIONS: Final = 128
-_BANDS: Final = 32
+_PERMUTATIONS: Final = 40
+# In bands of four numbers 99 of 100 pairs with a likeness of 0.8 meet, in bands of two those of 0.5; they cost memory.
+_BANDS: Final = 10
+_BANDS_OF_UNLIKE: Final = 20
+_UNLIKE: Final = 0.7
 
 
 class Duplicates:
@@ -48,7 +51,8 @@ class Duplicates:
         from rensa import RMinHash, RMinHashLSH
 
         if self._lsh is None:
-            self._lsh = RMinHashLSH(self._threshold, _PERMUTATIONS, _BANDS)
+            bands = _BANDS if self._threshold >= _UNLIKE else _BANDS_OF_UNLIKE
+            self._lsh = RMinHashLSH(self._threshold, _PERMUTATIONS, bands)
         sketch = RMinHash(_PERMUTATIONS, self._seed)
         sketch.update([str(shingle) for shingle in shingles.tolist()])
         for number in sorted(self._lsh.query(sketch)):

@@ -1,0 +1,281 @@
+"""taxonomy_processing as a whole: trees of made-up subjects, what others read of them, and every refusal."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from samples.document_support import FakeContext
+
+from worker.context import JobCancelled, PermanentError
+from worker.jobs.shared.source import SourceJob
+from worker.jobs.taxonomy_processing.parameters import Parameters
+from worker.jobs.taxonomy_processing.run import run
+
+SUBJECTS = {
+    "sea": "harbour ship anchor sailor tide wave lighthouse captain cargo deck mast port vessel crew rope",
+    "kitchen": "oven flour butter sugar recipe dough spoon bake salt pepper onion garlic plate cook soup",
+    "court": "judge lawyer trial verdict witness appeal sentence jury statute evidence crime defence law clerk oath",
+    "garden": "seed soil flower root leaf water prune compost rose tulip hedge spade bloom weed lawn",
+}
+COMMON = [
+    "the",
+    "and",
+    "of",
+    "to",
+    "in",
+    "was",
+    "were",
+    "for",
+    "with",
+    "that",
+    "this",
+    "it",
+    "as",
+    "on",
+    "by",
+    "from",
+    "at",
+    "which",
+    "had",
+    "their",
+]
+
+
+def text(subject: str, chance: random.Random, length: int = 40) -> str:
+    words = SUBJECTS[subject].split()
+    return " ".join(chance.choice(words if chance.random() < 0.5 else COMMON) for _ in range(length)) + "."
+
+
+def texts(count: int, seed: int = 1) -> list[tuple[str, str]]:
+    """(subject, text), all different."""
+    chance = random.Random(seed)
+    names = list(SUBJECTS)
+    return [(names[n % len(names)], text(names[n % len(names)], chance)) for n in range(count)]
+
+
+def given(found: list[tuple[str, str]], **more: Any) -> dict[str, Any]:
+    chunks = [{"text": words, "chunk_id": f"{subject}:{n}"} for n, (subject, words) in enumerate(found)]
+    return {"source": {"chunks": chunks}, **more}
+
+
+def context(folder: Path, **more: Any) -> FakeContext:
+    return FakeContext(folder / "job", folder, **more)
+
+
+def run_with(ctx: FakeContext, parameters: dict[str, Any]) -> dict[str, Any]:
+    return run(ctx, Parameters.model_validate(parameters))
+
+
+def taxonomy_of(ctx: FakeContext) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((ctx.folder / "taxonomy.json").read_text())
+    return read
+
+
+def assigned(ctx: FakeContext) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (ctx.folder / "assignments.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("count", [20, 40, 100, 200, 400])
+def test_subjects_are_told_apart(tmp_path: Path, count: int) -> None:
+    ctx = context(tmp_path)
+    result = run_with(ctx, given(texts(count), depth=1, category_limits=[4]))
+    by_category: dict[str, Counter[str]] = {}
+    for line in assigned(ctx):
+        by_category.setdefault(line["category_id"], Counter())[line["chunk_id"].partition(":")[0]] += 1
+    pure = sum(max(subjects.values()) for subjects in by_category.values())
+    # Twenty chunks are enough for two categories.
+    assert pure >= (0.9 if count >= 40 else 0.4) * count
+    assert result["chunks_used"] == count and result["unassigned"] == 0
+    assert ("small_corpus" in [warning["code"] for warning in result["warnings"]]) == (count < 200)
+
+
+def test_what_the_files_and_the_result_hold(tmp_path: Path) -> None:
+    ctx = context(tmp_path)
+    result = run_with(ctx, given(texts(200), name="Subjects", description="made up", keywords_per_category=7))
+    taxonomy = taxonomy_of(ctx)
+    assert (taxonomy["name"], taxonomy["description"], taxonomy["mode"]) == ("Subjects", "made up", "offline")
+    lines, nodes = assigned(ctx), {}
+
+    def walk(node: dict[str, Any], path: list[str]) -> None:
+        for child in node["children"]:
+            nodes[child["id"]] = (child, [*path, child["name"]])
+            walk(child, [*path, child["name"]])
+
+    walk(taxonomy["taxonomy"], [])
+    assert result["categories_count"] == len(nodes) and result["max_depth"] == max(
+        len(path) for _, path in nodes.values()
+    )
+    chunk_ids = {f"{subject}:{n}" for n, (subject, _) in enumerate(texts(200))}
+    for node, path in nodes.values():
+        assert 1 <= len(node["keywords"]) <= 7 and node["keywords"][0]["weight"] == 1.0
+        assert node["name"] and node["description"] and node["size"] > 0
+        assert 1 <= len(node["examples"]) <= 5 and set(node["examples"]) <= chunk_ids
+        names = [child["name"] for child in node["children"]]
+        assert len(names) == len(set(names)) and sum(child["size"] for child in node["children"]) in (0, node["size"])
+        assert path
+    for line in lines:
+        node, path = nodes[line["category_id"]]
+        assert line["path"] == path and not node["children"] and -1 <= line["similarity"] <= 1
+    assert {line["chunk_id"] for line in lines} == chunk_ids
+    assert set(result["quality"]) == {"npmi", "diversity", "silhouette"} and 0 <= result["confidence_score"] <= 1
+    manifest = json.loads((ctx.folder / "manifest.json").read_text())
+    assert [file["path"] for file in manifest["files"]] == ["taxonomy.json", "assignments.jsonl"]
+    assert len(json.dumps(result)) < 64_000
+
+
+def test_two_runs_are_equal_to_the_byte(tmp_path: Path) -> None:
+    contents = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        ctx = context(tmp_path / name)
+        run_with(ctx, given(texts(150)))
+        contents.append([(ctx.folder / file).read_bytes() for file in ("taxonomy.json", "assignments.jsonl")])
+    assert contents[0] == contents[1]
+
+
+def test_duplicates_count_once_and_go_where_the_first_goes(tmp_path: Path) -> None:
+    found = texts(60)
+    ctx = context(tmp_path)
+    result = run_with(ctx, given([*found, *found[:10]], depth=1))
+    assert (result["total_chunks"], result["chunks_used"], result["duplicates"]) == (70, 60, 10)
+    where = {line["chunk_id"].partition(":")[2]: line["category_id"] for line in assigned(ctx)}
+    assert all(where[str(60 + n)] == where[str(n)] for n in range(10))
+
+
+def test_fast_looks_at_a_sample(tmp_path: Path) -> None:
+    ctx = context(tmp_path)
+    result = run_with(ctx, given(texts(200), processing_mode="fast", sample_size=80))
+    assert (result["total_chunks"], result["chunks_used"]) == (200, 80)
+    assert len(assigned(ctx)) == 80
+
+
+def test_limits_levels_and_sizes(tmp_path: Path) -> None:
+    ctx = context(tmp_path)
+    run_with(ctx, given(texts(400), depth=3, category_limits=[3, 2, 2], min_category_size=20))
+
+    def check(node: dict[str, Any], level: int) -> None:
+        assert len(node["children"]) <= [3, 2, 2, 0][level]
+        for child in node["children"]:
+            assert child["size"] >= 20
+            check(child, level + 1)
+
+    check(taxonomy_of(ctx)["taxonomy"], 0)
+
+
+def test_more_specific_means_more_categories() -> None:
+    counts = [Parameters.model_validate(given(texts(1), specificity_level=level)).limits for level in (1, 3, 5)]
+    assert counts == [[12, 6], [18, 9], [24, 12]]
+
+
+HAND = {
+    "name": "Mine",
+    "children": [
+        {"name": "Sea", "description": "ship harbour sailor", "confidence_threshold": 0.4},
+        {"name": "Food", "description": "oven flour recipe"},
+    ],
+}
+
+
+def test_a_base_taxonomy_is_filled_and_not_changed(tmp_path: Path) -> None:
+    ctx = context(tmp_path)
+    result = run_with(ctx, given(texts(200), base_taxonomy={"taxonomy": HAND}))
+    children = taxonomy_of(ctx)["taxonomy"]["children"]
+    assert [(child["name"], child["confidence_threshold"]) for child in children] == [("Sea", 0.4), ("Food", None)]
+    sea = [line["chunk_id"] for line in assigned(ctx) if line["path"] == ["Sea"]]
+    assert len(sea) >= 45 and sum(chunk.startswith("sea") for chunk in sea) >= 0.9 * len(sea)
+    assert result["unassigned"] > 0 and all(not child["children"] for child in children)
+
+
+def test_an_extended_taxonomy_keeps_its_nodes_and_divides_the_lowest(tmp_path: Path) -> None:
+    ctx = context(tmp_path)
+    wide = {"name": "Mine", "children": [{"name": "All", "description": " ".join(SUBJECTS.values())}]}
+    run_with(ctx, given(texts(200), extend_taxonomy={"taxonomy": wide}, depth=2))
+    (only,) = taxonomy_of(ctx)["taxonomy"]["children"]
+    assert only["name"] == "All" and len(only["children"]) >= 2
+
+
+def test_other_languages_get_their_own_stop_words(tmp_path: Path) -> None:
+    words = [(s, w.replace("the", "og").replace("and", "av").replace("of", "til")) for s, w in texts(120)]
+    stripped = [(s, " ".join(x for x in w.split() if x not in COMMON) + " og") for s, w in words]
+    ctx = context(tmp_path)
+    result = run_with(ctx, given(stripped))
+    assert "language_unknown" in [warning["code"] for warning in result["warnings"]]
+    terms = {word["term"] for child in taxonomy_of(ctx)["taxonomy"]["children"] for word in child["keywords"]}
+    assert "og" not in terms
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code", "words"),
+    [
+        (given(texts(19)), "no_chunks", "19 different chunks"),
+        (given([("a", "same words here")] * 100), "no_chunks", "1 different chunks"),
+        (given([("a", f"x{n} y{n} z{n} unique{n}") for n in range(50)]), "not_enough_variety", "0 words"),
+        (given(texts(50), base_taxonomy={"taxonomy": {"name": "x"}}), "no_categories", "no categories"),
+        (given(texts(50), base_taxonomy={"taxonomy": {"name": ""}}), "schema_mismatch", "name"),
+        (
+            given(texts(50), base_taxonomy={"taxonomy": {"name": "x", "children": [{"name": "a"}, {"name": "a"}]}}),
+            "schema_mismatch",
+            "two categories 'a'",
+        ),
+        ({"source": {"job_id": "gone"}}, "source_failed", "has left no files"),
+        ({"source": {"path": "none.jsonl"}}, "file_not_found", "no such file"),
+    ],
+)
+def test_refusals_leave_nothing(tmp_path: Path, parameters: dict[str, Any], code: str, words: str) -> None:
+    ctx = context(tmp_path)
+    with pytest.raises(PermanentError, match=words) as caught:
+        run_with(ctx, parameters)
+    assert caught.value.code == code
+    assert list(ctx.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"depth": 5}, "less than or equal to 4"),
+        ({"depth": 2, "category_limits": [3]}, "number for each of the 2 levels"),
+        ({"category_limits": [1, 2]}, "greater than or equal to 2"),
+        ({"specificity_level": 0}, "greater than or equal to 1"),
+        ({"language": "English"}, "match pattern"),
+        ({"base_taxonomy": {"taxonomy": HAND}, "extend_taxonomy": {"taxonomy": HAND}}, "not both"),
+        ({"keywords_per_category": 4}, "greater than or equal to 5"),
+        ({"colour": "red"}, "not permitted"),
+        ({"domain": "x" * 2001}, "at most 2000"),
+    ],
+)
+def test_parameters_that_make_no_sense(more: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Parameters.model_validate(given(texts(1), **more))
+
+
+def test_the_server_learns_what_to_wait_for(tmp_path: Path) -> None:
+    parameters = Parameters.model_validate({"source": {"job_id": "a"}, "base_taxonomy": {"path": "t.json"}})
+    assert parameters.source_jobs == (SourceJob(("source", "job_id"), "a", ("document_processing",)),)
+    assert parameters.names_files
+    assert parameters.check_inputs(tmp_path) == [(("base_taxonomy", "path"), "not found in the input folder")]
+
+
+def test_progress_is_honest_and_a_cancel_ends_it_at_any_stage(tmp_path: Path) -> None:
+    ctx = context(tmp_path)
+    run_with(ctx, given(texts(200)))
+    fractions = [note[0] for note in ctx.notes]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    steps = {note[1] for note in ctx.notes}
+    assert {"Read the chunks", "Finding categories", "Naming categories", "Writing", "Done"} <= steps
+    for number in range(1, 6):
+        calls = iter(range(number))
+
+        def stop(calls: Any = calls) -> None:
+            if next(calls, None) is None:
+                raise JobCancelled
+
+        ended = context(tmp_path, stop_when=stop, fence=number + 1)
+        with pytest.raises(JobCancelled):
+            run_with(ended, given(texts(200)))
+        assert list(ended.folder.iterdir()) == []

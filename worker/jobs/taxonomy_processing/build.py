@@ -1,0 +1,140 @@
+"""The job, once its libraries are there: from chunks to the files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from worker.context import JobContext
+from worker.jobs.shared.files import FileEntry, JsonLines, entry_of, json_file
+from worker.jobs.shared.manifest import SCHEMA_VERSION, make_manifest
+from worker.jobs.shared.progress import Progress, Stage
+from worker.jobs.shared.workspace import MANIFEST, publish, storing, workspace
+from worker.jobs.taxonomy_processing import given
+from worker.jobs.taxonomy_processing.artefacts import ASSIGNMENTS, PUBLISHED, TAXONOMY, Assignments, node_of
+from worker.jobs.taxonomy_processing.corpus import Corpus
+from worker.jobs.taxonomy_processing.measures import Measures, measure
+from worker.jobs.taxonomy_processing.names import Namer
+from worker.jobs.taxonomy_processing.outcome import summary, warnings_of
+from worker.jobs.taxonomy_processing.parameters import Parameters
+from worker.jobs.taxonomy_processing.tree import Category, Grower
+from worker.jobs.taxonomy_processing.vectors import Space
+from worker.jobs.taxonomy_processing.words import language_of, stop_words
+
+GROW: Final[Stage] = (0.50, 0.35)
+NAME: Final[Stage] = (0.85, 0.12)
+WRITE: Final[Stage] = (0.97, 0.03)
+_LEAST: Final = 5
+_LEAST_SHARE: Final = 0.005
+_LIBRARIES: Final = ("numpy", "rapidfuzz", "rensa", "scikit-learn", "scipy", "sentencex")
+
+
+def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
+    started = datetime.now(UTC)
+    progress = Progress(ctx)
+    beginning = None if parameters.given is None else given.load(ctx, parameters.given)
+    with workspace(ctx, PUBLISHED) as work:
+        corpus = Corpus(ctx, parameters, progress)
+        language = language_of(corpus.texts()) if parameters.language == "auto" else parameters.language
+        space = Space(corpus, stop_words(language, corpus.texts()), parameters.seed, progress)
+        root = Category(np.arange(len(corpus.numbers)), name=beginning.name if beginning else "")
+        if beginning is not None:
+            given.fill(space, root, beginning)
+        _grow(space, root, parameters, progress)
+        namer = Namer(space, corpus, root)
+        progress.note(NAME, "Naming categories", 0, 0.3)
+        namer.name_all()
+        measures = measure(space, root, parameters.seed)
+        assignments = Assignments(space, root)
+        taxonomy = _taxonomy(root, namer, parameters, corpus, measures)
+        progress.note(WRITE, "Writing", progress.total)
+        files = _write(work, taxonomy, assignments, corpus)
+        _publish(ctx, work, parameters, files, corpus, started)
+    progress.finish()
+    return summary(taxonomy, corpus, assignments.unassigned, measures, list(warnings_of(corpus, language)))
+
+
+def _grow(space: Space, root: Category, parameters: Parameters, progress: Progress) -> None:
+    """New categories: everywhere, below the lowest of those that were given, or nowhere."""
+    count = len(root.members)
+    least = parameters.min_category_size or max(_LEAST, round(_LEAST_SHARE * count))
+    grower = Grower(
+        space,
+        parameters.limits,
+        least,
+        parameters.keywords_per_category,
+        parameters.seed,
+        lambda done: progress.note(GROW, "Finding categories", done),
+    )
+    if not root.children:
+        return grower.grow(root)
+    _label_given(grower, root)
+    if parameters.extend_taxonomy is not None:
+        for level, leaf in list(_leaves(root)):
+            grower.grow(leaf, level)
+    return None
+
+
+def _label_given(grower: Grower, parent: Category) -> None:
+    grower.label(parent.children, parent)
+    for child in parent.children:
+        _label_given(grower, child)
+
+
+def _leaves(parent: Category, level: int = 0) -> list[tuple[int, Category]]:
+    if not parent.children:
+        return [(level, parent)]
+    return [leaf for child in parent.children for leaf in _leaves(child, level + 1)]
+
+
+def _taxonomy(
+    root: Category, namer: Namer, parameters: Parameters, corpus: Corpus, measures: Measures
+) -> dict[str, Any]:
+    name = parameters.name or root.name or "Taxonomy"
+    root.name, root.description = name, parameters.description or root.description
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "description": root.description,
+        "mode": parameters.mode,
+        "taxonomy": node_of(root, (), namer),
+        "metadata": {"project_id": parameters.project_id, "domain": parameters.domain, "depth": parameters.depth},
+        "analytics": {"total_chunks": corpus.total, "chunks_used": len(corpus.numbers), **measures.to_json()},
+    }
+
+
+def _write(work: Path, taxonomy: dict[str, Any], assignments: Assignments, corpus: Corpus) -> list[FileEntry]:
+    with storing():
+        (work / TAXONOMY).write_bytes(json_file(taxonomy))
+        (work / ASSIGNMENTS).touch()
+        lines = JsonLines(work / ASSIGNMENTS)
+        lines.add_all(assignments.records(corpus))
+        return [entry_of(work / TAXONOMY, TAXONOMY), lines.entry()]
+
+
+def _publish(
+    ctx: JobContext, work: Path, parameters: Parameters, files: list[FileEntry], corpus: Corpus, started: datetime
+) -> None:
+    sources = {"source": parameters.source, "taxonomy": parameters.given}
+    inputs: list[dict[str, object]] = [
+        {"parameter": name, "job_id": source.job_id, "path": source.path}
+        for name, source in sources.items()
+        if source is not None
+    ]
+    inputs[0]["chunks"] = corpus.total
+    manifest = make_manifest(
+        ctx,
+        "taxonomy_processing",
+        parameters=parameters.as_used(),
+        seed=parameters.seed,
+        libraries=_LIBRARIES,
+        inputs=inputs,
+        files=files,
+        started=started,
+    )
+    with storing():
+        (work / MANIFEST).write_bytes(json_file(manifest))
+    publish(work, PUBLISHED)

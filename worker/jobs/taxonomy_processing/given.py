@@ -1,0 +1,89 @@
+"""A taxonomy to begin with: its categories, and which chunks belong to them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import numpy as np
+from pydantic import ValidationError
+
+from worker.context import JobContext, PermanentError
+from worker.jobs.shared.reading import opened
+from worker.jobs.shared.source import TaxonomySource
+from worker.jobs.shared.taxonomy import Node, check_names
+from worker.jobs.taxonomy_processing.tree import Category
+from worker.jobs.taxonomy_processing.vectors import Matrix, Space
+from worker.jobs.taxonomy_processing.words import words_of
+
+TAXONOMY: Final = "taxonomy.json"
+# Less alike than this a text has nothing to do with a category.
+_LEAST_ALIKE: Final = 0.10
+_BATCH: Final = 10_000
+
+
+def load(ctx: JobContext, source: TaxonomySource) -> Node:
+    """Raises PermanentError `schema_mismatch`, `no_categories` and what reading a source raises."""
+    data: Any = source.taxonomy
+    if data is None:
+        with opened(ctx, source, TAXONOMY) as file:
+            try:
+                data = json.load(file)
+            except (ValueError, RecursionError):
+                raise PermanentError("schema_mismatch", "The taxonomy is not JSON.") from None
+    try:
+        node = Node.of(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise PermanentError("schema_mismatch", f"The taxonomy: {place}: {first['msg']}.") from None
+    if not node.children:
+        raise PermanentError("no_categories", "The taxonomy has no categories below its root.")
+    problem = check_names(node)
+    if problem is not None:
+        raise PermanentError("schema_mismatch", f"The taxonomy: {problem}.")
+    return node
+
+
+def fill(space: Space, parent: Category, node: Node) -> None:
+    """Give the parent's chunks to the children of `node` by likeness; those that are like none stay where they are."""
+    if not node.children:
+        return
+    words, meaning = space.vectors([_profile(child) for child in node.children])
+    best = np.concatenate(
+        [_best(space, rows, words, meaning) for rows in _parts(parent.members)] or [np.zeros(0, dtype=np.int64)]
+    )
+    for number, child in enumerate(node.children):
+        category = Category(
+            parent.members[best == number],
+            name=child.name,
+            description=child.description,
+            threshold=child.confidence_threshold,
+            id=child.id,
+        )
+        parent.children.append(category)
+        fill(space, category, child)
+
+
+def _parts(members: Any) -> list[Any]:
+    return [members[start : start + _BATCH] for start in range(0, len(members), _BATCH)]
+
+
+def _best(space: Space, rows: Any, words: Matrix, meaning: Matrix) -> Any:
+    """The number of the child for each row, -1 for none."""
+    alike = np.asarray(space.words[rows] @ words.T) + space.meaning[rows] @ meaning.T
+    best = np.argmax(alike, axis=1)
+    return np.where(alike[np.arange(len(rows)), best] >= _LEAST_ALIKE, best, -1)
+
+
+def _profile(node: Node) -> dict[str, float]:
+    """The words of its name twice, of its description once, its keywords by their weight; of those below it half."""
+    profile: dict[str, float] = {}
+    parts = [(node.name, 2.0), (node.description, 1.0), *((keyword.term, keyword.weight) for keyword in node.keywords)]
+    for text, weight in parts:
+        for word in words_of(text):
+            profile[word] = profile.get(word, 0.0) + weight
+    for child in node.children:
+        for word, weight in _profile(child).items():
+            profile[word] = profile.get(word, 0.0) + weight / 2
+    return profile

@@ -1,0 +1,121 @@
+"""Names, descriptions and examples of categories, from the chunks in their middle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import sentencex
+
+from worker.jobs.taxonomy_processing.corpus import Chunk, Corpus
+from worker.jobs.taxonomy_processing.tree import NAMED_BY, Category
+from worker.jobs.taxonomy_processing.vectors import Space
+from worker.jobs.taxonomy_processing.words import words_of
+
+EXAMPLES: Final = 5
+# So many chunks of a category are read for pairs of words.
+_READ: Final = 60
+_OFTEN: Final = 0.15
+_PAIRED: Final = 6
+_FURTHER: Final = 5
+_LONGEST_SENTENCE: Final = 300
+_SHORTEST_SENTENCE: Final = 30
+_LONGEST_TEXT: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Middle:
+    """`rows`: of the space, the most central first; `alike`: how alike they are to the middle."""
+
+    rows: list[int]
+    alike: list[float]
+
+
+class Namer:
+    def __init__(self, space: Space, corpus: Corpus, root: Category) -> None:
+        self._space = space
+        self._all = [root, *root.walk()]
+        self.middles = {id(category): _middle(space, category) for category in self._all}
+        wanted = sorted({row for middle in self.middles.values() for row in middle.rows})
+        numbers = [corpus.numbers[row] for row in wanted]
+        self._chunks = dict(zip(wanted, corpus.some(numbers), strict=True))
+
+    def name_all(self) -> None:
+        for parent in self._all:
+            taken = {child.name for child in parent.children if child.name}
+            for child in parent.children:
+                if not child.name:
+                    child.name = _free(self._name(child), child, taken)
+                    taken.add(child.name)
+                if not child.description:
+                    child.description = self._describe(child)
+
+    def examples(self, category: Category) -> list[Chunk]:
+        """The most central ones first."""
+        return [self._chunks[row] for row in self.middles[id(category)].rows[:EXAMPLES]]
+
+    def _name(self, category: Category) -> str:
+        """Its best terms, of which two may be a pair that its texts have often."""
+        terms = [term for term, _ in category.keywords]
+        pair = self._pair(category, terms[:_PAIRED])
+        if pair is None:
+            words = terms[:NAMED_BY]
+        else:
+            words = [" ".join(pair), *[term for term in terms if term not in pair][: NAMED_BY - 2]]
+        text = ", ".join(words) or "other"
+        return text[:1].upper() + text[1:]
+
+    def _pair(self, category: Category, terms: Sequence[str]) -> tuple[str, str] | None:
+        chunks = [self._chunks[row] for row in self.middles[id(category)].rows]
+        counts: Counter[tuple[str, str]] = Counter()
+        wanted = set(terms)
+        for chunk in chunks:
+            found = pairwise(words_of(chunk.text[:_LONGEST_TEXT]))
+            counts.update({(one, two) for one, two in found if one in wanted and two in wanted and one != two})
+        best = max(sorted(counts), key=lambda pair: counts[pair], default=None)
+        return best if best is not None and counts[best] >= _OFTEN * len(chunks) else None
+
+    def _describe(self, category: Category) -> str:
+        terms = [term for term, _ in category.keywords]
+        further = terms[NAMED_BY : NAMED_BY + _FURTHER]
+        about = f"About {', '.join(further)}." if further else ""
+        return f"{about} {self._sentence(category, terms)}".strip()
+
+    def _sentence(self, category: Category, terms: Sequence[str]) -> str:
+        """Of the central texts the sentence with the most of the best terms."""
+        weight = {term: 1 / (2 + place) for place, term in enumerate(terms)}
+        best, score = "", 0.0
+        for chunk in self.examples(category):
+            for boundary in sentencex.get_sentence_boundaries("en", chunk.text[:_LONGEST_TEXT]):
+                sentence = " ".join(chunk.text[boundary["start_index"] : boundary["end_index"]].split())
+                if _SHORTEST_SENTENCE <= len(sentence) <= _LONGEST_SENTENCE:
+                    found = sum(weight.get(word, 0.0) for word in set(words_of(sentence)))
+                    if found > score:
+                        best, score = sentence, found
+        return best
+
+
+def _middle(space: Space, category: Category) -> Middle:
+    members = category.members
+    if not len(members):
+        return Middle([], [])
+    center = space.meaning[members].mean(axis=0)
+    alike = space.meaning[members] @ (center / max(float(np.linalg.norm(center)), 1e-9))
+    order = np.argsort(-alike, kind="stable")[:_READ]
+    return Middle([int(row) for row in members[order]], [float(value) for value in alike[order]])
+
+
+def _free(name: str, category: Category, taken: set[str]) -> str:
+    """Not the name of a sibling: further terms are added as long as it is."""
+    for term, _ in category.keywords[NAMED_BY:]:
+        if name not in taken:
+            return name
+        name = f"{name}, {term}"
+    number = 2
+    while name in taken:
+        name, number = f"{name.removesuffix(f' {number - 1}')} {number}", number + 1
+    return name

@@ -1,0 +1,137 @@
+"""The tree of categories: groups of chunks that mean the same, and groups within these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz import fuzz
+from sklearn.cluster import KMeans
+
+from worker.jobs.taxonomy_processing.vectors import Matrix, Space
+
+Numbers = NDArray[np.int64]
+# A group of this many chunks is the least for which a category of its own is worth while.
+_CHUNKS_A_CATEGORY: Final = 8
+_STARTS: Final = 10
+_LARGE: Final = 50_000
+_STARTS_OF_LARGE: Final = 2
+_SAME_NAME: Final = 90.0
+# What a sibling has more of as well tells the less of a category.
+_SHARED: Final = 0.5
+NAMED_BY: Final = 3
+
+
+@dataclass(slots=True)
+class Category:
+    """`members`: rows of the space; `keywords`: terms with weights, the best first. `name`, `description` and
+    `threshold` are given, or come last."""
+
+    members: Numbers
+    keywords: list[tuple[str, float]] = field(default_factory=list)
+    children: list[Category] = field(default_factory=list)
+    name: str = ""
+    description: str = ""
+    threshold: float | None = None
+    id: str | None = None
+
+    @property
+    def label(self) -> str:
+        """By which siblings are compared before they have names."""
+        return " ".join(term for term, _ in self.keywords[:NAMED_BY])
+
+    def walk(self) -> Iterator[Category]:
+        """All below it, each before its children."""
+        for child in self.children:
+            yield child
+            yield from child.walk()
+
+
+class Grower:
+    """`limits`: the most categories below one node, a number a level. `note`: is told chunks that are done."""
+
+    def __init__(
+        self, space: Space, limits: Sequence[int], least: int, keywords: int, seed: int, note: Callable[[int], None]
+    ) -> None:
+        self._space = space
+        self._limits = limits
+        self._least = least
+        self._keywords = keywords
+        self._seed = seed
+        self._note = note
+        self._done = 0
+
+    def grow(self, parent: Category, level: int = 0) -> None:
+        """Divide the category, and what comes of it, as often as there are levels."""
+        groups = self._divide(parent.members, self._limits[level]) if level < len(self._limits) else []
+        if len(groups) < 2:
+            self._done += len(parent.members)
+            return self._note(self._done)
+        parent.children = self._merged([Category(group) for group in groups], parent)
+        for child in parent.children:
+            self.grow(child, level + 1)
+        return None
+
+    def label(self, siblings: Sequence[Category], parent: Category) -> None:
+        """By the words that a category has more of than its parent, and more than its siblings."""
+        siblings = [category for category in siblings if len(category.members)]
+        more = [self._mean(category.members) - self._mean(parent.members) for category in siblings]
+        for number, category in enumerate(siblings):
+            others = [other for place, other in enumerate(more) if place != number]
+            most = np.max(others, axis=0).clip(min=0) if others else np.float32(0)
+            self._keep_best(category, more[number] - _SHARED * most)
+
+    def _keep_best(self, category: Category, scores: Matrix) -> None:
+        best = [int(column) for column in np.argsort(-scores, kind="stable")[: self._keywords] if scores[column] > 0]
+        largest = float(scores[best[0]]) if best else 1.0
+        category.keywords = [(self._space.terms[column], round(float(scores[column]) / largest, 4)) for column in best]
+
+    def _mean(self, members: Numbers) -> Matrix:
+        mean: Matrix = np.asarray(self._space.words[members].mean(axis=0), dtype=np.float32).ravel()
+        return mean
+
+    def _divide(self, members: Numbers, most: int) -> list[Numbers]:
+        count = min(most, len(members) // max(self._least, _CHUNKS_A_CATEGORY))
+        if count < 2:
+            return []
+        vectors = self._space.meaning[members]
+        starts = _STARTS if len(members) < _LARGE else _STARTS_OF_LARGE
+        labels = KMeans(count, n_init=starts, random_state=self._seed).fit_predict(vectors)
+        labels = _without_small(labels, vectors, self._least)
+        # The largest first; equal ones by their first chunk.
+        groups = [members[labels == label] for label in np.unique(labels)]
+        return sorted(groups, key=lambda group: (-len(group), int(group[0])))
+
+    def _merged(self, siblings: list[Category], parent: Category) -> list[Category]:
+        """Those with nearly the same words become one."""
+        self.label(siblings, parent)
+        kept: list[Category] = []
+        for category in siblings:
+            same = next((other for other in kept if _is_same(other, category)), None)
+            if same is None:
+                kept.append(category)
+            else:
+                same.members = np.sort(np.concatenate([same.members, category.members]))
+        if len(kept) < len(siblings):
+            self.label(kept, parent)
+        return kept if len(kept) > 1 else []
+
+
+def _without_small(labels: Numbers, vectors: Matrix, least: int) -> Numbers:
+    """Groups that are too small go to their nearest sibling, the smallest first."""
+    while True:
+        names, sizes = np.unique(labels, return_counts=True)
+        if len(names) < 2 or sizes.min() >= least:
+            return labels
+        smallest = names[np.argmin(sizes)]
+        others = names[names != smallest]
+        centers = np.stack([vectors[labels == other].mean(axis=0) for other in others])
+        nearest = np.argmax(centers @ vectors[labels == smallest].mean(axis=0))
+        labels = np.where(labels == smallest, others[nearest], labels)
+
+
+def _is_same(one: Category, other: Category) -> bool:
+    return bool(one.label) and fuzz.token_sort_ratio(one.label, other.label) >= _SAME_NAME
