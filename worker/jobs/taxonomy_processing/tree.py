@@ -90,7 +90,10 @@ class Grower:
         category.keywords = [(self._space.terms[column], round(float(scores[column]) / largest, 4)) for column in best]
 
     def _mean(self, members: Numbers) -> Matrix:
-        mean: Matrix = np.asarray(self._space.words[members].mean(axis=0), dtype=np.float32).ravel()
+        # Rows of the sparse matrix are not picked out: that would copy them.
+        weights = np.zeros(self._space.words.shape[0], dtype=np.float32)
+        weights[members] = 1 / len(members)
+        mean: Matrix = self._space.words.T @ weights
         return mean
 
     def _divide(self, members: Numbers, most: int) -> list[Numbers]:
@@ -99,7 +102,8 @@ class Grower:
             return []
         vectors = self._space.meaning[members]
         starts = _STARTS if len(members) < _LARGE else _STARTS_OF_LARGE
-        labels = KMeans(count, n_init=starts, random_state=self._seed).fit_predict(vectors)
+        # On a copy of its own already.
+        labels = KMeans(count, n_init=starts, random_state=self._seed, copy_x=False).fit_predict(vectors)
         labels = _without_small(labels, vectors, self._least)
         # The largest first; equal ones by their first chunk.
         groups = [members[labels == label] for label in np.unique(labels)]
