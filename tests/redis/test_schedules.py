@@ -425,8 +425,8 @@ async def test_one_process_acts_in_an_interval(open_queue: Open, valkey: ValkeyS
 
 
 JOB_TYPE = """
-[job_types.extraction]
-function = "worker.jobs.extraction:run"
+[job_types.translation]
+function = "worker.jobs.translation:run"
 parameters = "fake_parameters:Strict"
 """
 
@@ -434,7 +434,7 @@ parameters = "fake_parameters:Strict"
 async def test_a_type_that_is_gone_is_told_and_the_next_tick_comes(
     queue: JobQueue, open_queue: Open, valkey: ValkeyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = await queue.schedules.create(new(job_type="extraction"))
+    made = await queue.schedules.create(new(job_type="translation"))
     due = now_of(valkey) - MICRO
     put_tick(valkey, made, due)
     assert await tick(queue) == {} and tick_of(valkey, made) == due, "somebody else may know it"
@@ -445,7 +445,7 @@ async def test_a_type_that_is_gone_is_told_and_the_next_tick_comes(
 
     await eventually(told, "nobody else came")
     found = await queue.schedules.get(made.schedule_id)
-    assert found.error == "No job was made: there is no job type extraction any more"
+    assert found.error == "No job was made: there is no job type translation any more"
     assert found.next_run_at == due + 60 * MINUTE and job_ids(valkey) == []
     (tmp_path / "config.toml").write_text(JOB_TYPE)
     put_tick(valkey, made, due)
@@ -459,7 +459,7 @@ async def test_who_does_not_know_a_type_leaves_its_ticks_to_those_who_do(
     """Also when the first one is always a bit earlier, and the tick is long over."""
     (tmp_path / "config.toml").write_text(JOB_TYPE)
     other = await open_queue("new")
-    made = await queue.schedules.create(new(replace(HOURLY, missed="once"), job_type="extraction"))
+    made = await queue.schedules.create(new(replace(HOURLY, missed="once"), job_type="translation"))
     put_tick(valkey, made, now_of(valkey) - 5 * MINUTE)
     turns = 0
 
