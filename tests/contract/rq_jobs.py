@@ -55,6 +55,12 @@ async def hold(gate: str, answer: Any = None) -> Any:
     return answer
 
 
+async def hold_and_tell(gate: str) -> Any:
+    """Its first step leaves a trace."""
+    note(f"{gate}.seen", "start")
+    return await hold(gate)
+
+
 def hold_still(gate: str, end: str = "") -> str:
     """The same without a loop: for workers that run a job in their main thread. `end`: how it ends."""
     note(f"{gate}.seen", "start")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from rq import Queue, Retry
 from rq.command import send_stop_job_command
@@ -49,12 +51,13 @@ async def test_a_retried_failure_calls_back_as_rq_does(site: Site) -> None:
 
 
 async def test_a_stopped_callback(site: Site) -> None:
-    job = site.queue.enqueue("rq_jobs.hold", str(site.gate), on_stopped=Callback("rq_jobs.on_stopped"))
+    gate, options = str(site.gate), {"on_stopped": Callback("rq_jobs.on_stopped")}
+    job = site.queue.enqueue("rq_jobs.hold_and_tell", gate, **options)
     async with site.ours():
-        await until(lambda: site.status(job.id) == "started", "it runs")
+        await until(lambda: Path(f"{gate}.seen").exists(), "its code runs")
         await until(lambda: site.client.pubsub_numsub("rq:pubsub:ours")[0][1], "our worker hears commands")
         send_stop_job_command(site.client, job.id)
-        await until(lambda: site.status(job.id) == "stopped", "it has stopped", 3)
+        await until(lambda: site.status(job.id) == "stopped", "it has stopped")
         await until(lambda: called(site, job.id) == "stopped", "its callback has run")
     await site.settled()
 

@@ -312,3 +312,14 @@ async def test_a_damaged_job_that_others_wait_for_calls_them_off(
         "failed", "cancelled",
     ]  # fmt: skip
     valkey.client.delete(f"rq:job:{parent.job_id}")
+
+
+@pytest.mark.parametrize(
+    ("key", "wanted"), [("rq:x:live:ann", "set"), ("rq:queue:default", "list"), ("rq:x:leases", "zset")]
+)
+def test_fsck_names_keys_of_another_type(valkey: ValkeyServer, key: str, wanted: str) -> None:
+    valkey.client.set(key, "nonsense")
+    assert fsck(valkey.client) == [f"{key} is a string, it must be a {wanted}"]
+    valkey.client.rename(key, f"rq:x:aside:{key}")
+    assert fsck(valkey.client) == [f"{key} was a string; it was put aside as rq:x:aside:{key}"]
+    valkey.client.flushall()
