@@ -43,12 +43,14 @@ def put_string(client: Any, key: str) -> None:
 
 def put_other(client: Any, key: str) -> None:
     """A list where there is none, else a hash."""
-    if client.type(key) == b"list" or key.startswith("rq:queue:"):
-        client.delete(key)
-        client.hset(key, "a", "b")
-    else:
-        client.delete(key)
-        client.rpush(key, "a", "b")
+    is_list = client.type(key) == b"list" or key.startswith("rq:queue:")
+    with client.pipeline(transaction=True) as at_once:
+        at_once.delete(key)
+        if is_list:
+            at_once.hset(key, "a", "b")
+        else:
+            at_once.rpush(key, "a", "b")
+        at_once.execute()
 
 
 @pytest.mark.parametrize("put", [put_string, put_other])
