@@ -141,10 +141,12 @@ class _Cycle:
             self.report.entries_dropped += await self._namespace.run("drop_leftovers", self._term, items)
 
     async def _clean_index(self, key: str, kind: str, name: str) -> None:
+        wanted = key_types.type_of(self._namespace.keys, key)
+        assert wanted is not None, f"the type of an index is not known: {kind}"
+        index: dict[str, Argument] = {"key": key, "kind": kind, "name": name, "wanted": wanted, "batch": ENTRIES}
         cursor = b"0"
         while True:
-            given: dict[str, Argument] = {**self._term, "key": key, "kind": kind, "name": name, "cursor": cursor}
-            cursor, dropped = await self._namespace.run("clean_index", {**given, "batch": ENTRIES})
+            cursor, dropped = await self._namespace.run("clean_index", {**self._term, **index, "cursor": cursor})
             self.report.entries_dropped += dropped
             if cursor == b"0":
                 return

@@ -59,6 +59,7 @@ def _named(keys: Keys) -> Iterator[tuple[str, str, str]]:
     for of_user, kind in ((keys.live, "set"), (keys.lines, "set"), (keys.parked, "zset"), (keys.user_jobs, "zset")):
         yield of_user(""), "", kind
     yield keys.lines_of_types, "", "zset"
+    yield keys.state(""), "", "zset"
     yield keys.places(""), "", "set"
     yield keys.waiters(""), "", "zset"
     yield keys.results(""), "", "stream"

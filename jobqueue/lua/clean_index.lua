@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- A slice of one index: drops the entries whose job is gone or no longer belongs there. `kind` and `name` tell the index,
--- as Keys.describe does. What a job misses is given to it by `audit`; places that become free are filled by `sweep`.
+-- as Keys.describe does; `wanted`: the type that its key must have. What a job misses is given to it by `audit`; places that
+-- become free are filled by `sweep`.
 -- Result: { cursor, dropped }; cursor 0 = the index is through. Errors: CLEANUP_SUPERSEDED. Emits: nothing.
 local prefix = ARGV[1]
 local term = ARGV[2]
@@ -10,6 +11,7 @@ local kind = ARGV[5]
 local name = ARGV[6]
 local cursor = ARGV[7]
 local batch = tonumber(ARGV[8])
+local wanted = ARGV[9]
 -- include: leader
 -- include: record
 -- include: key_aside
@@ -21,7 +23,6 @@ local STATUS = {
 }
 local ADMITTED = { allowed = true, places = true }
 local COMMANDS = { set = { 'SSCAN', 'SREM' }, zset = { 'ZSCAN', 'ZREM' }, hash = { 'HSCAN', 'HDEL' } }
-local TYPE = { live = 'set', damaged = 'set', places = 'set', unique = 'hash' }
 
 local function owner(core) return string.match(core, '^([^\31]*)') end
 
@@ -64,13 +65,12 @@ local function belongs(member, value)
 end
 
 if is_superseded() then return refuse('CLEANUP_SUPERSEDED', 'another server cleans up') end
-local type_wanted = TYPE[kind] or 'zset'
-if put_aside(key, type_wanted) then return { '0', 1 } end
-local page = call(COMMANDS[type_wanted][1], key, cursor, 'COUNT', batch)
+if put_aside(key, wanted) then return { '0', 1 } end
+local page = call(COMMANDS[wanted][1], key, cursor, 'COUNT', batch)
 local dropped = {}
-for i = 1, #page[2], type_wanted == 'set' and 1 or 2 do
+for i = 1, #page[2], wanted == 'set' and 1 or 2 do
   if not belongs(page[2][i], page[2][i + 1]) then dropped[#dropped + 1] = page[2][i] end
 end
-many(COMMANDS[type_wanted][2], key, dropped)
+many(COMMANDS[wanted][2], key, dropped)
 if kind == 'parked' and call('EXISTS', key) == 0 then call('SREM', X .. 'parked', name) end
 return { page[1], #dropped }

@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 import rq
 from conftest import ValkeyServer, settings_for
 from hands import LEASE_US, Hands, after, new
@@ -76,15 +75,6 @@ LIFE = (
     "queued", "waiting", "scheduled", "deferred", "running", "retrying", "finished", "failed", "cancelled", "stopping",
     "stock queued", "stock met", "stock running", "stock finished", "stock failed", "stock scheduled", "stock deferred",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ValkeyServer]:
-    folder = Path(tempfile.mkdtemp(prefix="jq-"))
-    started = ValkeyServer(folder)
-    yield started
-    started.stop()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Place:
@@ -266,19 +256,19 @@ def try_out(server: ValkeyServer, life: str, harm: Callable[[Place], object]) ->
 
 @EXAMPLES
 @given(st.sampled_from(LIFE), st.sampled_from(FIELDS) | st.sampled_from(OFTEN), st.sampled_from(GARBAGE))
-def test_anything_in_any_field(server: ValkeyServer, life: str, field: str, value: bytes) -> None:
-    try_out(server, life, lambda place: place.client.hset(f"rq:job:{place.victim}", field, value))
+def test_anything_in_any_field(valkey_session: ValkeyServer, life: str, field: str, value: bytes) -> None:
+    try_out(valkey_session, life, lambda place: place.client.hset(f"rq:job:{place.victim}", field, value))
 
 
 @settings(EXAMPLES, max_examples=40)
 @given(st.sampled_from(LIFE), st.sampled_from(sorted(OTHER_TYPES)))
-def test_a_key_of_another_type_or_none(server: ValkeyServer, life: str, kind: str) -> None:
+def test_a_key_of_another_type_or_none(valkey_session: ValkeyServer, life: str, kind: str) -> None:
     def harm(place: Place) -> None:
         key = f"rq:job:{place.victim}".encode()
         place.client.delete(key)
         OTHER_TYPES[kind](place.client, key)
 
-    try_out(server, life, harm)
+    try_out(valkey_session, life, harm)
 
 
 @settings(EXAMPLES, max_examples=50)
@@ -287,7 +277,7 @@ def test_a_key_of_another_type_or_none(server: ValkeyServer, life: str, kind: st
     st.sampled_from([b"never-was", b"", b"\xff\x00", b"a b", b"a:b", b"a:b:c", b":", b"x" * 5000]),
     st.sampled_from([1.0, 1.5, -3.0, float("inf"), float("-inf"), 1e300, 1795727367684071.0]),
 )
-def test_strange_members(server: ValkeyServer, key: str, member: bytes, score: float) -> None:
+def test_strange_members(valkey_session: ValkeyServer, key: str, member: bytes, score: float) -> None:
     assert not is_job_id(member.decode("latin-1")) or member in (b"never-was", b"x" * 5000)
 
     def harm(place: Place) -> None:
@@ -299,4 +289,4 @@ def test_strange_members(server: ValkeyServer, key: str, member: bytes, score: f
         else:
             place.client.zadd(key, {member: score})
 
-    try_out(server, "finished", harm)
+    try_out(valkey_session, "finished", harm)

@@ -189,7 +189,7 @@ async def test_sec_M3_a_leader_that_was_frozen_past_its_term_stops(opening: Open
         given = {"term": "1", "hold": 1}
         given |= {"audit": {"ended_before": 0}, "end_cleanup": {"cold_start": "", "report": "{}"}}.get(script, {})
         if script == "clean_index":
-            given |= {"key": "k", "kind": "state", "name": "pending", "cursor": "0", "batch": 1}
+            given |= {"key": "k", "kind": "state", "name": "pending", "cursor": "0", "batch": 1, "wanted": "zset"}
         with pytest.raises(CleanupSuperseded):
             await run(script, given)
 

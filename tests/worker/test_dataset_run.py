@@ -254,7 +254,7 @@ def test_a_job_run_again_leaves_nothing_of_before(tmp_path: Path) -> None:
 
 
 def test_a_missing_library_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.jobs.dataset_generation.run.find_spec", lambda name: None if name == "pyarrow" else 1)
+    monkeypatch.setattr("worker.jobs.shared.libraries.find_spec", lambda name: None if name == "pyarrow" else 1)
     given = {"source": {"chunks": support.chunks()}}
     assert run(support.context(tmp_path), Parameters.model_validate(given))["status"] == "completed"
     with pytest.raises(PermanentError, match=r"pyarrow is not installed; install the extra 'pipeline'") as caught:

@@ -15,8 +15,9 @@ from worker.jobs.extraction.decide import Decision
 from worker.jobs.extraction.feedback import Feedback
 from worker.jobs.extraction.neighbours import Neighbours
 from worker.jobs.extraction.relations import normalised
-from worker.jobs.extraction.sentences import runs, sentences_of, smoothed
+from worker.jobs.extraction.sentences import runs, smoothed
 from worker.jobs.extraction.space import profile_of
+from worker.jobs.shared.sentences import sentences_of
 
 TREE = {
     "name": "t",

@@ -13,9 +13,9 @@ from samples.extraction_support import TAXONOMY, Job, corpus, one
 from worker.context import JobCancelled, PermanentError
 from worker.jobs.document_processing.parameters import Parameters as DocumentParameters
 from worker.jobs.document_processing.run import run as run_documents
-from worker.jobs.extraction import run as run_module
 from worker.jobs.extraction.parameters import Parameters
 from worker.jobs.extraction.run import run
+from worker.jobs.shared import libraries
 from worker.jobs.shared.files import entry_of
 
 FIELDS = {
@@ -169,7 +169,7 @@ def test_a_cancelled_job_ends_between_batches_and_leaves_nothing(tmp_path: Path)
 
 
 def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "find_spec", lambda name: None if name == "regex" else object())
+    monkeypatch.setattr(libraries, "find_spec", lambda name: None if name == "regex" else object())
     with pytest.raises(PermanentError, match=r"regex is not installed; install the extra 'pipeline'") as caught:
         Job(tmp_path, one("a star"))
     assert caught.value.code == "missing_dependency"

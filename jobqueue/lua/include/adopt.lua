@@ -1,10 +1,6 @@
 -- A job that a stock producer enqueued joins our index: an owner, a place in time, our own last word on its status.
--- Needs: limits, record, order.
+-- Needs: limits, record, order, whole.
 -- Exports: adopt
-local function whole(text, default)
-  return text and #text <= LONGEST_TIME and string.match(text, '^%-?%d+$') or default
-end
-
 local NO_WEBHOOKS = 'its webhooks are not called: workers of this queue call none'
 
 local function flags(ttl, repeats, callbacks)

@@ -1,5 +1,5 @@
 -- A record with nonsense in it is set aside: it holds nothing any more, says why, and the operator finds it among the damaged.
--- Needs: slots, limits, order, outcome, ends.
+-- Needs: slots, limits, order, outcome, ends, whole.
 -- Exports: bury forget damage_of
 local MOST_ASKED = 1000
 local MOST_SHOWN = 200
@@ -35,10 +35,6 @@ local function owner_of(id, core, limiter)
     if created then return name, int(tonumber(created)) end
   end
   return limiter, int(unique_times(1))
-end
-
-local function whole(text, default)
-  return text and #text <= LONGEST_TIME and string.match(text, '^%-?%d+$') or default
 end
 
 -- What RQ's own fields and our indexes still tell.

@@ -1,5 +1,5 @@
 -- Attempts that did not end well, and jobs that run again although they did.
--- Needs: outcome, enter_line, attempts, requeue, ends, fraction.
+-- Needs: outcome, enter_line, attempts, requeue, ends, fraction, whole.
 -- Exports: fail settle_bad repeats
 local function listed(text)
   local ok, list = pcall(cjson.decode, text or '')
@@ -12,9 +12,7 @@ local function pause(value)
   return given and given > 0 and math.floor(math.min(given, FOREVER) * 1000000) or 0
 end
 
-local function whole_number(text)
-  return text and #text <= LONGEST_TIME and tonumber(string.match(text, '^%-?%d+$') or '')
-end
+local function whole_number(text) return tonumber(whole(text, '')) end
 
 -- Microseconds until the next attempt; nil when there is none. RQ's `retries_left` counts down beside our own counter, and its
 -- intervals are those of stock producers; ours grow: `first` seconds, doubled each time up to `most`.

@@ -17,7 +17,7 @@ from worker.jobs.dataset_generation.rejected import REJECTED
 from worker.jobs.shared.files import FileEntry, entry_of, json_file
 from worker.jobs.shared.manifest import make_manifest
 from worker.jobs.shared.source import Source
-from worker.jobs.shared.workspace import MANIFEST, publish, storing
+from worker.jobs.shared.workspace import publish, storing
 
 SCHEMA: Final = "schema.json"
 QUALITY: Final = "quality.json"
@@ -65,9 +65,7 @@ def publish_all(
         files=files,
         started=started,
     )
-    with storing():
-        (work / MANIFEST).write_bytes(json_file(manifest))
-    publish(work, [entry.path for entry in files])
+    publish(work, [entry.path for entry in files], manifest)
 
 
 def _inputs(plan: Plan, parameters: Parameters) -> Iterator[dict[str, object]]:

@@ -22,7 +22,7 @@ from worker.jobs.dataset_generation.modes import (
 from worker.jobs.dataset_generation.sources import DatasetSource, DataSource
 from worker.jobs.shared.input_files import find_problem
 from worker.jobs.shared.source import Problem, SourceJob, TaxonomySource, file_problems, jobs_of
-from worker.jobs.shared.taxonomy import Node
+from worker.jobs.shared.taxonomy import CategoryNames, Node
 
 _SEMVER: Final = (
     r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
@@ -63,8 +63,8 @@ class Parameters(BaseModel):
         0.5, ge=0, le=1, description="of extractions; of a taxonomy's assignments their similarity, when given"
     )
     only_validated: bool = Field(False, description="leave out extractions that a validation has not confirmed")
-    selected_categories: list[Annotated[str, Field(min_length=1, max_length=1024)]] | None = Field(
-        None, min_length=1, max_length=1000, description="ids, names or paths 'a/b', each with all below it"
+    selected_categories: CategoryNames | None = Field(
+        None, description="ids, names or paths 'a/b', each with all below it"
     )
     dedup_threshold: float = Field(0.8, ge=0, le=1, description="0: leave duplicates in; else 0.5 and more")
     min_output_chars: int = Field(20, ge=0, le=100_000, description="of answers, and of texts that are classified")
@@ -127,14 +127,6 @@ class Parameters(BaseModel):
         if 0 < threshold < 0.5:
             raise ValueError("must be 0, which leaves duplicates in, or 0.5 to 1")
         return threshold
-
-    @field_validator("selected_categories")
-    @classmethod
-    def _check_selected(cls, wanted: list[str] | None) -> list[str] | None:
-        for place, name in enumerate(wanted or []):
-            if not name.strip() or re.search("[\x00-\x1f\x7f]", name):
-                raise ValueError(f"number {place + 1} is blank or has control characters")
-        return wanted
 
     @field_validator("prompt")
     @classmethod

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
-from worker.context import JobContext, PermanentError
+from worker.context import JobContext
 from worker.jobs.dataset_generation.parameters import Parameters
+from worker.jobs.shared.libraries import require
 
 _MODULES = ("rapidfuzz", "rensa", "sentencex")
 
@@ -17,11 +16,7 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     `ambiguous_category`, `split_too_small`, `quality_threshold_not_met`, `missing_dependency` or what reading the
     sources raises, StorageError and JobCancelled; after all of them no artefact is left.
     """
-    wanted = [*_MODULES, *(["pyarrow"] if "parquet" in parameters.formats else [])]
-    missing = [name for name in wanted if find_spec(name) is None]
-    if missing:
-        message = f"{', '.join(missing)} is not installed; install the extra 'pipeline'."
-        raise PermanentError("missing_dependency", message)
+    require([*_MODULES, *(["pyarrow"] if "parquet" in parameters.formats else [])], "pipeline")
     # Only now: what it imports may have been missing.
     from worker.jobs.dataset_generation.build import build
 

@@ -1,4 +1,4 @@
-"""Sentences of a text, each a part of it as it stands there."""
+"""Whether a sentence is whole, or what a border has left of one."""
 
 from __future__ import annotations
 
@@ -6,23 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-import sentencex
-
 # A sentence has come to its end; quotes and brackets may follow.
 _ENDED: Final = re.compile(r"[.!?…。！？؟।][\"'”’»)\]*_`]*$")
-
-
-def sentences_of(text: str) -> list[tuple[int, int]]:
-    """Where they begin and end, without the blanks around them."""
-    found = []
-    for boundary in sentencex.get_sentence_boundaries("en", text):
-        start, end = boundary["start_index"], boundary["end_index"]
-        sentence = text[start:end]
-        low = start + len(sentence) - len(sentence.lstrip())
-        high = end - (len(sentence) - len(sentence.rstrip()))
-        if low < high:
-            found.append((low, high))
-    return found
 
 
 def is_whole(sentence: str) -> bool:

@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Final
 
 from worker.jobs.dataset_generation.model import Draft, Item
-from worker.jobs.dataset_generation.sentences import is_whole, sentences_of, without_torn_ends
+from worker.jobs.dataset_generation.sentences import is_whole, without_torn_ends
 from worker.jobs.dataset_generation.templates import TEMPLATES
 from worker.jobs.dataset_generation.terms import Term, Weights, ranked
+from worker.jobs.shared.sentences import sentences_of
 
 BLANK: Final = "____"
 _MOST_TERMS: Final = 20

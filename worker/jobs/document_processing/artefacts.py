@@ -11,8 +11,8 @@ from typing import Final
 
 from worker.jobs.document_processing.marks import Marks
 from worker.jobs.document_processing.record import text_name
-from worker.jobs.shared.files import FileEntry, JsonLines, Record, entry_of, json_file
-from worker.jobs.shared.workspace import MANIFEST, publish, storing
+from worker.jobs.shared.files import FileEntry, JsonLines, Record, entry_of
+from worker.jobs.shared.workspace import publish, storing
 
 DOCUMENTS: Final = "documents.jsonl"
 CHUNKS: Final = "chunks.jsonl"
@@ -78,6 +78,4 @@ class Artefacts:
         return [self._documents.entry(), self._chunks.entry(), *self._texts]
 
     def publish(self, manifest: dict[str, object]) -> None:
-        with storing():
-            (self._work / MANIFEST).write_bytes(json_file(manifest))
-        publish(self._work, PUBLISHED)
+        publish(self._work, PUBLISHED, manifest)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from importlib.util import find_spec
 
 from worker.context import JobContext, PermanentError
 from worker.jobs.document_processing import progress
@@ -17,6 +16,7 @@ from worker.jobs.document_processing.outcome import Outcome, summary, verdict
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.parsing import parse_all
 from worker.jobs.document_processing.stage import Job
+from worker.jobs.shared.libraries import require
 from worker.jobs.shared.workspace import workspace
 
 _MODULES = (
@@ -37,8 +37,8 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     `learning_failed`, `missing_dependency` or what the source of texts raises, StorageError and JobCancelled; after
     these two no artefact is left.
     """
-    _require_libraries(_MODULES, "documents")
-    _require_libraries(_PIPELINE_MODULES.get(parameters.chunk_strategy, ()), "pipeline")
+    require(_MODULES, "documents")
+    require(_PIPELINE_MODULES.get(parameters.chunk_strategy, ()), "pipeline")
     started = datetime.now(UTC)
     told = progress.Progress(ctx)
     outcomes: list[Outcome] = []
@@ -74,10 +74,3 @@ def _texts(job: Job, outcomes: list[Outcome]) -> PermanentError | None:
     if error is None:
         finish_texts(job, outcomes, keys)
     return error
-
-
-def _require_libraries(names: tuple[str, ...], extra: str) -> None:
-    missing = [name for name in names if find_spec(name) is None]
-    if missing:
-        message = f"{', '.join(missing)} is not installed; install the extra '{extra}'."
-        raise PermanentError("missing_dependency", message)

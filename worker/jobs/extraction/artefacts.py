@@ -8,9 +8,9 @@ from typing import Final
 
 from worker.context import JobContext
 from worker.jobs.extraction.parameters import Parameters
-from worker.jobs.shared.files import FileEntry, json_file
+from worker.jobs.shared.files import FileEntry
 from worker.jobs.shared.manifest import make_manifest
-from worker.jobs.shared.workspace import MANIFEST, publish, storing
+from worker.jobs.shared.workspace import publish
 
 EXTRACTIONS: Final = "extractions.jsonl"
 RELATIONS: Final = "relations.jsonl"
@@ -38,6 +38,4 @@ def publish_all(
         files=files,
         started=started,
     )
-    with storing():
-        (work / MANIFEST).write_bytes(json_file(manifest))
-    publish(work, [entry.path for entry in files])
+    publish(work, [entry.path for entry in files], manifest)

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from worker.jobs.extraction.nodes import Node
 from worker.jobs.shared.errors import InputError
+from worker.jobs.shared.taxonomy import Node
 
 _SUGGESTIONS: Final = 3
 _LEAST_ALIKE: Final = 60.0
@@ -54,22 +54,15 @@ def categories_of(data: Mapping[str, Any], selected: Sequence[str] | None, depth
     Raises InputError `schema_mismatch`, `no_categories`, `unknown_category` or `ambiguous_category`.
     """
     try:
-        root = Node.model_validate(data["taxonomy"] if isinstance(data.get("taxonomy"), dict) else data)
+        root = Node.of(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError("schema_mismatch", f"The taxonomy: {place}: {first['msg']}.") from None
-    tree = list(_walk(root.children, ()))
+    tree = list(root.walk())
     _check(tree)
     wanted = None if selected is None else [_resolve(name, tree, depth) for name in selected]
     return list(_flatten([(path, node) for path, node in tree if len(path) <= depth], wanted))
-
-
-def _walk(nodes: Sequence[Node], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Node]]:
-    for node in nodes:
-        path = (*above, node.name)
-        yield path, node
-        yield from _walk(node.children, path)
 
 
 def _check(tree: Sequence[tuple[tuple[str, ...], Node]]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from worker.context import JobContext, PermanentError
 from worker.jobs.extraction.artefacts import EXTRACTIONS, PUBLISHED, RELATIONS, publish_all
@@ -18,16 +16,14 @@ from worker.jobs.extraction.model import Chunk, Labeller, Labels
 from worker.jobs.extraction.offline import OfflineLabeller
 from worker.jobs.extraction.outcome import summary, warnings_of
 from worker.jobs.extraction.parameters import Parameters
-from worker.jobs.extraction.progress import EXTRACT, WRITE, Progress
+from worker.jobs.extraction.progress import EXTRACT, WRITE
 from worker.jobs.extraction.relations import relations
 from worker.jobs.extraction.validation import Validation
+from worker.jobs.shared import reading
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.files import FileEntry, JsonLines
-from worker.jobs.shared.reading import opened
+from worker.jobs.shared.progress import Progress
 from worker.jobs.shared.workspace import storing, workspace
-
-TAXONOMY = "taxonomy.json"
-_MOST_TAXONOMY_BYTES = 64 * 1024 * 1024
 
 
 def extract(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
@@ -54,24 +50,11 @@ def extract(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
 
 def load_categories(ctx: JobContext, parameters: Parameters) -> list[Category]:
     """Raises PermanentError, see `categories_of`."""
-    source = parameters.taxonomy
+    data = reading.taxonomy(ctx, parameters.taxonomy)
     try:
-        data = source.taxonomy if source.taxonomy is not None else _read_json(ctx, parameters)
         return categories_of(data, parameters.selected_categories, parameters.extraction_depth)
     except InputError as error:
         raise PermanentError(error.code, str(error)) from None
-
-
-def _read_json(ctx: JobContext, parameters: Parameters) -> dict[str, Any]:
-    with opened(ctx, parameters.taxonomy, TAXONOMY) as file:
-        text = file.read(_MOST_TAXONOMY_BYTES + 1)
-    try:
-        data = json.loads(text) if len(text) <= _MOST_TAXONOMY_BYTES else None
-    except (ValueError, RecursionError):
-        data = None
-    if not isinstance(data, dict):
-        raise PermanentError("schema_mismatch", "The taxonomy is not a JSON object, or is larger than 64 MB.")
-    return data
 
 
 def _check_profiles(uncovered: Sequence[Category], categories: Sequence[Category]) -> None:

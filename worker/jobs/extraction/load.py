@@ -8,8 +8,9 @@ from itertools import islice
 from worker.context import JobContext, PermanentError
 from worker.jobs.extraction.model import Chunk
 from worker.jobs.extraction.parameters import Parameters
-from worker.jobs.extraction.progress import LOAD, Progress
+from worker.jobs.extraction.progress import LOAD
 from worker.jobs.shared.files import Record
+from worker.jobs.shared.progress import Progress
 from worker.jobs.shared.reading import chunks as read_chunks
 
 _BATCH = 5000

@@ -15,9 +15,11 @@ from worker.jobs.extraction.load import Chunks
 from worker.jobs.extraction.model import Chunk, Labels, Span
 from worker.jobs.extraction.neighbours import MOST, Neighbours
 from worker.jobs.extraction.parameters import Parameters
-from worker.jobs.extraction.progress import SCORE, VECTORISE, Progress
-from worker.jobs.extraction.sentences import Place, runs, sentences_of, smoothed
+from worker.jobs.extraction.progress import SCORE, VECTORISE
+from worker.jobs.extraction.sentences import runs, smoothed
 from worker.jobs.extraction.space import Space
+from worker.jobs.shared.progress import Progress
+from worker.jobs.shared.sentences import Place, sentences_of
 
 _BATCH: Final = 500
 _SENTENCES: Final = 5000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -12,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from worker.jobs.extraction.categories import categories_of
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
+from worker.jobs.shared.taxonomy import CategoryNames
 
 BuiltIn = Literal["email", "url", "date", "number_unit", "version", "ip", "acronym", "proper_name"]
 BUILT_IN: tuple[BuiltIn, ...] = get_args(BuiltIn)
@@ -69,11 +69,8 @@ class Parameters(BaseModel):
 
     source: ChunksSource
     taxonomy: TaxonomySource
-    selected_categories: list[Annotated[str, Field(min_length=1, max_length=1024)]] | None = Field(
-        None,
-        min_length=1,
-        max_length=1000,
-        description="ids, names or paths 'a/b', each with all below it; all when not given",
+    selected_categories: CategoryNames | None = Field(
+        None, description="ids, names or paths 'a/b', each with all below it; all when not given"
     )
     extraction_type: Literal["whole_text", "entity", "ner", "both"] = Field("whole_text", description="'ner': 'entity'")
     extraction_mode: Literal["contextual", "document_wide"] = Field(
@@ -92,14 +89,6 @@ class Parameters(BaseModel):
     infer_relations: bool = Field(False, description="write which findings occur together")
     batch_size: int = Field(500, ge=1, le=10_000, description="chunks at a time")
     max_chunks: int = Field(200_000, ge=1, le=1_000_000, description="further ones are left out, with a warning")
-
-    @field_validator("selected_categories")
-    @classmethod
-    def _check_selected(cls, wanted: list[str] | None) -> list[str] | None:
-        for place, name in enumerate(wanted or []):
-            if not name.strip() or re.search("[\x00-\x1f\x7f]", name):
-                raise ValueError(f"number {place + 1} is blank or has control characters")
-        return wanted
 
     @field_validator("entity_patterns")
     @classmethod

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
-from worker.context import JobContext, PermanentError
+from worker.context import JobContext
 from worker.jobs.extraction.parameters import Parameters
+from worker.jobs.shared.libraries import require
 
 _MODULES = ("ahocorasick", "rapidfuzz", "regex", "sentencex", "sklearn")
 
@@ -17,10 +16,7 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     `invalid_pattern`, `pattern_timeout`, `missing_dependency` or what reading the sources raises, StorageError and
     JobCancelled; after all of them no artefact is left.
     """
-    missing = [name for name in _MODULES if find_spec(name) is None]
-    if missing:
-        message = f"{', '.join(missing)} is not installed; install the extra 'pipeline'."
-        raise PermanentError("missing_dependency", message)
+    require(_MODULES, "pipeline")
     # Only now: what it imports may have been missing.
     from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""Sentences of a chunk, and the runs of them that speak of one matter."""
+"""What the sentences of a chunk are worth, and the runs of them that speak of one matter."""
 
 from __future__ import annotations
 
@@ -6,28 +6,13 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-import sentencex
 
 from worker.jobs.extraction.decide import Flags, Matrix
+from worker.jobs.shared.sentences import Place
 
 # On each side; a sentence alone is often too short to tell its matter.
 NEIGHBOURS: Final = 2
 _PART_OF_MOST: Final = 0.5
-
-Place = tuple[int, int]
-
-
-def sentences_of(text: str) -> list[Place]:
-    """Where the sentences begin and end, without the blanks around them; each character but blanks is in one."""
-    found = []
-    for boundary in sentencex.get_sentence_boundaries("en", text):
-        start, end = boundary["start_index"], boundary["end_index"]
-        sentence = text[start:end]
-        low = start + len(sentence) - len(sentence.lstrip())
-        high = end - (len(sentence) - len(sentence.rstrip()))
-        if low < high:
-            found.append((low, high))
-    return found
 
 
 def smoothed(similarities: Matrix) -> Matrix:

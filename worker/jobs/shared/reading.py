@@ -12,10 +12,12 @@ from typing import IO, Any, Final
 from worker.context import JobContext, PermanentError
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.input_files import check_file, open_file
-from worker.jobs.shared.source import AssignmentsSource, ChunksSource, ExtractionsSource, Source
+from worker.jobs.shared.source import AssignmentsSource, ChunksSource, ExtractionsSource, Source, TaxonomySource
 from worker.jobs.shared.workspace import MANIFEST
 
 CHUNKS: Final = "chunks.jsonl"
+TAXONOMY: Final = "taxonomy.json"
+MOST_TAXONOMY_BYTES: Final = 64 * 1024 * 1024
 EXTRACTIONS: Final = "extractions.jsonl"
 ASSIGNMENTS: Final = "assignments.jsonl"
 LONGEST_LINE: Final = 16 * 1024 * 1024
@@ -130,3 +132,18 @@ def assignments(ctx: JobContext, source: AssignmentsSource) -> Iterator[Record]:
         return
     required: Kinds = {"chunk_id": str, "path": list, "similarity": (int, float)}
     yield from records(opened(ctx, source, ASSIGNMENTS), required)
+
+
+def taxonomy(ctx: JobContext, source: TaxonomySource) -> Record:
+    """As it was sent along, or from its file. Raises PermanentError `schema_mismatch` or what `opened` raises."""
+    if source.taxonomy is not None:
+        return source.taxonomy
+    with opened(ctx, source, TAXONOMY) as file:
+        text = file.read(MOST_TAXONOMY_BYTES + 1)
+    try:
+        data = json.loads(text) if len(text) <= MOST_TAXONOMY_BYTES else None
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise PermanentError("schema_mismatch", "The taxonomy is not a JSON object, or is larger than 64 MB.")
+    return data

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _check_names(names: list[str]) -> list[str]:
+    for place, name in enumerate(names, 1):
+        if not name.strip() or re.search("[\x00-\x1f\x7f]", name):
+            raise ValueError(f"number {place} is blank or has control characters")
+    return names
+
+
+# By id, name or path `a/b`.
+CategoryNames = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=1024)]],
+    Field(min_length=1, max_length=1000),
+    AfterValidator(_check_names),
+]
 
 
 class Keyword(BaseModel):

@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from worker.context import JobContext
 from worker.jobs.shared.errors import StorageError
+from worker.jobs.shared.files import json_file
 
 MANIFEST: Final = "manifest.json"
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
@@ -52,9 +53,10 @@ def storing() -> Iterator[None]:
         raise StorageError(_explain(error)) from error
 
 
-def publish(work: Path, names: Sequence[str]) -> None:
+def publish(work: Path, names: Sequence[str], manifest: Mapping[str, object]) -> None:
     """Give all files the names under which others look for them; the manifest, last, tells that all is there."""
     with storing():
+        (work / MANIFEST).write_bytes(json_file(manifest))
         for name in (*names, MANIFEST):
             (work / name).rename(work.parent / name)
 

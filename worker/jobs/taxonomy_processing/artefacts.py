@@ -8,13 +8,13 @@ from typing import Any, Final
 import numpy as np
 
 from worker.jobs.shared.files import Record
+from worker.jobs.shared.reading import TAXONOMY
 from worker.jobs.shared.taxonomy import Node
 from worker.jobs.taxonomy_processing.corpus import Corpus
 from worker.jobs.taxonomy_processing.names import Namer
 from worker.jobs.taxonomy_processing.tree import Category
 from worker.jobs.taxonomy_processing.vectors import Space
 
-TAXONOMY: Final = "taxonomy.json"
 ASSIGNMENTS: Final = "assignments.jsonl"
 PUBLISHED: Final = (TAXONOMY, ASSIGNMENTS)
 

@@ -12,9 +12,10 @@ from worker.context import JobContext
 from worker.jobs.shared.files import FileEntry, JsonLines, entry_of, json_file
 from worker.jobs.shared.manifest import SCHEMA_VERSION, make_manifest
 from worker.jobs.shared.progress import Progress, Stage
-from worker.jobs.shared.workspace import MANIFEST, publish, storing, workspace
+from worker.jobs.shared.reading import TAXONOMY
+from worker.jobs.shared.workspace import publish, storing, workspace
 from worker.jobs.taxonomy_processing import given
-from worker.jobs.taxonomy_processing.artefacts import ASSIGNMENTS, PUBLISHED, TAXONOMY, Assignments, node_of
+from worker.jobs.taxonomy_processing.artefacts import ASSIGNMENTS, PUBLISHED, Assignments, node_of
 from worker.jobs.taxonomy_processing.corpus import Corpus
 from worker.jobs.taxonomy_processing.measures import Measures, measure
 from worker.jobs.taxonomy_processing.names import Namer
@@ -135,6 +136,4 @@ def _publish(
         files=files,
         started=started,
     )
-    with storing():
-        (work / MANIFEST).write_bytes(json_file(manifest))
-    publish(work, PUBLISHED)
+    publish(work, PUBLISHED, manifest)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 import numpy as np
 from pydantic import ValidationError
 
 from worker.context import JobContext, PermanentError
-from worker.jobs.shared.reading import opened
+from worker.jobs.shared import reading
 from worker.jobs.shared.source import TaxonomySource
 from worker.jobs.shared.taxonomy import Node, check_names
 from worker.jobs.taxonomy_processing.tree import Category
 from worker.jobs.taxonomy_processing.vectors import Matrix, Space
 from worker.jobs.taxonomy_processing.words import words_of
 
-TAXONOMY: Final = "taxonomy.json"
 # Less alike than this a text has nothing to do with a category.
 _LEAST_ALIKE: Final = 0.10
 _BATCH: Final = 10_000
@@ -24,15 +22,8 @@ _BATCH: Final = 10_000
 
 def load(ctx: JobContext, source: TaxonomySource) -> Node:
     """Raises PermanentError `schema_mismatch`, `no_categories` and what reading a source raises."""
-    data: Any = source.taxonomy
-    if data is None:
-        with opened(ctx, source, TAXONOMY) as file:
-            try:
-                data = json.load(file)
-            except (ValueError, RecursionError):
-                raise PermanentError("schema_mismatch", "The taxonomy is not JSON.") from None
     try:
-        node = Node.of(data)
+        node = Node.of(reading.taxonomy(ctx, source))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the whole"

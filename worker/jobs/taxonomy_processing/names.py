@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import sentencex
 
+from worker.jobs.shared.sentences import sentences_of
 from worker.jobs.taxonomy_processing.corpus import Chunk, Corpus
 from worker.jobs.taxonomy_processing.tree import NAMED_BY, Category
 from worker.jobs.taxonomy_processing.vectors import Space
@@ -90,8 +90,8 @@ class Namer:
         weight = {term: 1 / (2 + place) for place, term in enumerate(terms)}
         best, score = "", 0.0
         for chunk in self.examples(category):
-            for boundary in sentencex.get_sentence_boundaries("en", chunk.text[:_LONGEST_TEXT]):
-                sentence = " ".join(chunk.text[boundary["start_index"] : boundary["end_index"]].split())
+            for start, end in sentences_of(chunk.text[:_LONGEST_TEXT]):
+                sentence = " ".join(chunk.text[start:end].split())
                 if _SHORTEST_SENTENCE <= len(sentence) <= _LONGEST_SENTENCE:
                     found = sum(weight.get(word, 0.0) for word in set(words_of(sentence)))
                     if found > score:

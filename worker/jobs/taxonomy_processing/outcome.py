@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from worker.jobs.shared.reading import TAXONOMY
 from worker.jobs.shared.workspace import MANIFEST
-from worker.jobs.taxonomy_processing.artefacts import ASSIGNMENTS, TAXONOMY
+from worker.jobs.taxonomy_processing.artefacts import ASSIGNMENTS
 from worker.jobs.taxonomy_processing.corpus import Corpus
 from worker.jobs.taxonomy_processing.measures import Measures
 from worker.jobs.taxonomy_processing.words import UNKNOWN
