@@ -8,8 +8,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from worker.jobs.document_processing import child, document
+from worker.jobs.document_processing import child, chunk_document, document
+from worker.jobs.document_processing.parsed import Parsed
 from worker.jobs.document_processing.task import Task
 from worker.jobs.shared.files import Record
 
@@ -36,9 +38,24 @@ def process_with_accidents(task: Task, record: Record, tell: Callable[[Record], 
     document.process(task, record, tell)
 
 
+def chunk_with_accidents(parsed: Parsed, *arguments: Any) -> Any:
+    word, _, argument = parsed.text.partition(" ")
+    if word == "CHUNK-KILL":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if word == "CHUNK-HANG":
+        Path(argument).write_text(str(os.getpid()))
+        signal.pause()
+    if word == "CHUNK-MEMORY":
+        bytearray(child.MEMORY_LIMIT_BYTES)
+    return usual_chunk(parsed, *arguments)
+
+
 def need_too_much(*arguments: object) -> None:
     bytearray(child.MEMORY_LIMIT_BYTES)
 
+
+usual_chunk = chunk_document.chunk
+chunk_document.chunk = chunk_with_accidents
 
 if __name__ == "__main__":
     child.main(process_with_accidents)

@@ -179,3 +179,56 @@ def test_all_crashed(tmp_path: Path) -> None:
 def test_memory_limit(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="needs more memory"):
         run(context(tmp_path), parameters("MEMORY"))
+
+
+def errors_of(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(error["code"], error["name"], error["stage"]) for error in result["errors"]]
+
+
+@pytest.mark.parametrize("word", ["CHUNK-KILL", "CHUNK-MEMORY"])
+def test_crash_while_cutting_costs_one_document(tmp_path: Path, word: str) -> None:
+    result = run(context(tmp_path), parameters("first text", word, "third text"))
+    assert errors_of(result) == [("chunker_crashed", "2.txt", "chunk")]
+    assert (result["processed_documents"], result["total_chunks"]) == (2, 2)
+    assert len(list((tmp_path / "job" / "text").iterdir())) == 2
+
+
+def test_timeout_while_cutting_costs_one_document(tmp_path: Path) -> None:
+    result = run(context(tmp_path), parameters(f"CHUNK-HANG {tmp_path}/pid", "text", document_timeout=1))
+    assert errors_of(result) == [("document_timeout", "1.txt", "chunk")]
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_cancellation_while_cutting_kills_the_document_process(tmp_path: Path) -> None:
+    started = tmp_path / "pid"
+
+    def stop() -> None:
+        if started.exists() and started.read_text():
+            raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        run(context(tmp_path, stop), parameters("text", f"CHUNK-HANG {started}"))
+    assert not psutil.pid_exists(int(started.read_text()))
+    assert list((tmp_path / "job").iterdir()) == []
+
+
+def test_all_crashed_while_cutting(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match=r"1\.txt: chunker_crashed") as caught:
+        run(context(tmp_path), parameters("CHUNK-KILL"))
+    assert caught.value.code == "no_documents_parsed"
+
+
+def test_what_was_not_cut_when_the_job_stopped_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError) as caught:
+        run(context(tmp_path), parameters("text", "CHUNK-KILL", "text", fail_fast=True))
+    assert caught.value.code == "document_failed"
+    records = support.read_lines(tmp_path / "job" / "documents.jsonl")
+    assert [record["error"] and record["error"]["code"] for record in records] == [None, "chunker_crashed", "stopped"]
+    assert len(list((tmp_path / "job" / "text").iterdir())) == 1
+
+
+def test_learning_that_crashes_is_the_jobs_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document_process, "CHILD_MODULE", "samples.document_child_that_learns_nothing")
+    with pytest.raises(PermanentError) as caught:
+        run(context(tmp_path), parameters("text", chunk_strategy="semantic"))
+    assert caught.value.code == "learning_failed"
