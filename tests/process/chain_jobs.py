@@ -16,7 +16,7 @@ from worker.context import JobContext, PermanentError
 from worker.jobs.shared.files import JsonLines, entry_of, json_file
 from worker.jobs.shared.manifest import make_manifest
 from worker.jobs.shared.source import SourceJob
-from worker.jobs.shared.workspace import MANIFEST, publish, workspace
+from worker.jobs.shared.workspace import publish, workspace
 
 ENTRIES = "".join(
     f"""
@@ -117,8 +117,7 @@ def _leave(ctx: JobContext, job_type: str, files: Mapping[str, Any]) -> None:
         manifest = make_manifest(
             ctx, job_type, parameters={}, seed=None, libraries=(), inputs=(), files=entries, started=datetime.now(UTC)
         )
-        (work / MANIFEST).write_bytes(json_file(manifest))
-        publish(work, list(files))
+        publish(work, list(files), manifest)
 
 
 def _write(file: Path, content: dict[str, Any] | Iterable[dict[str, Any]]) -> Any:
