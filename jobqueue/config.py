@@ -118,6 +118,9 @@ class WorkerSettings(_Section):
     shutdown_grace_seconds: float = Field(30.0, ge=0)
     pickle: Literal["plain", "trusted"] = "plain"
     allowed_functions: tuple[str, ...] = ()
+    function_mode: Literal["thread", "process"] = Field(
+        "thread", description="where plain functions run; coroutine functions of mode thread run in the worker's loop"
+    )
     default_result_ttl_seconds: int = Field(500, ge=-1, description="of stock jobs that name none; -1 = for ever")
     tick_seconds: float = Field(1.0, gt=0, description="between two looks for expired leases and due jobs")
 

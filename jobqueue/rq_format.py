@@ -137,10 +137,16 @@ def _unpickle(raw: bytes, trusted: bool = False) -> Any:
         raise DecodeError(f"the pickle is damaged: {error}") from None
 
 
+class EncodedResult(str):
+    """A value that somebody else has encoded, with `encode_result`."""
+
+
 def encode_result(value: Any, serializer: str) -> str:
     """The text of a result entry's `return_value`; '' for None. What cannot be serialized becomes RQ's own words."""
     if value is None:
         return ""
+    if isinstance(value, EncodedResult):
+        return value
     try:
         raw = pickle.dumps(value) if serializer == "pickle" else orjson.dumps(value)
     except (TypeError, pickle.PicklingError, AttributeError, RecursionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -25,6 +26,20 @@ def set_status(job: Any, status: str) -> None:
     job._status = JobStatus(status)
 
 
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A job's record as it was read, for another process. `url`: where it is stored, for what the job's code does."""
+
+    url: str
+    prefix: str
+    record: dict[bytes, bytes]
+
+    async def get(self, job_id: str, serializer: str) -> Any:
+        """As `StockJobs.get`."""
+        _check(self.prefix)
+        return _restored(job_id, serializer, self.record, redis.Redis.from_url(self.url))
+
+
 class StockJobs:
     def __init__(self, url: str, namespace: Namespace) -> None:
         self._url = url
@@ -36,27 +51,39 @@ class StockJobs:
 
         Raises StockUnavailable when RQ is not installed or looks at other keys, JobNotFound, QueueUnavailable.
         """
-        self._check()
-        from rq.job import Job
+        _check(self._namespace.keys.prefix)
+        record = await self._record(job_id)
+        if self._connection is None:
+            self._connection = redis.Redis.from_url(self._url)
+        return _restored(job_id, serializer, record, self._connection)
 
+    async def stored(self, job_id: str) -> StoredJob:
+        """Raises JobNotFound, QueueUnavailable."""
+        return StoredJob(self._url, self._namespace.keys.prefix, await self._record(job_id))
+
+    async def _record(self, job_id: str) -> dict[bytes, bytes]:
         raw = await self._namespace.call("HGETALL", self._namespace.keys.job(job_id))
         if not raw:
             raise JobNotFound(job_id)
-        if self._connection is None:
-            self._connection = redis.Redis.from_url(self._url)
-        job = Job(job_id, connection=self._connection, serializer=serializer)
-        job.restore(dict(zip(raw[::2], raw[1::2], strict=True)))
-        return job
-
-    def _check(self) -> None:
-        if importlib.util.find_spec("rq") is None:
-            raise StockUnavailable("the package rq is not installed here, and callbacks take its job objects")
-        from rq.defaults import RQ_KEY_PREFIX
-
-        prefix = self._namespace.keys.prefix
-        if prefix != RQ_KEY_PREFIX:
-            raise StockUnavailable(f"RQ_KEY_PREFIX is {RQ_KEY_PREFIX} in this process, the queue's prefix is {prefix}")
+        return dict(zip(raw[::2], raw[1::2], strict=True))
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+
+
+def _check(prefix: str) -> None:
+    if importlib.util.find_spec("rq") is None:
+        raise StockUnavailable("the package rq is not installed here, and callbacks take its job objects")
+    from rq.defaults import RQ_KEY_PREFIX
+
+    if prefix != RQ_KEY_PREFIX:
+        raise StockUnavailable(f"RQ_KEY_PREFIX is {RQ_KEY_PREFIX} in this process, the queue's prefix is {prefix}")
+
+
+def _restored(job_id: str, serializer: str, record: dict[bytes, bytes], connection: redis.Redis) -> Any:
+    from rq.job import Job
+
+    job = Job(job_id, connection=connection, serializer=serializer)
+    job.restore(dict(record))
+    return job

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jobqueue.signals import WorkerChannel
-from worker.slots import Slots
+from worker.slots import Held, Slots
 
 log = logging.getLogger(__name__)
 
@@ -43,31 +43,31 @@ class CancelListener:
         if command == "wake":
             self._offer()
         elif command == "cancel-execution":
-            self._cancel(f"{message.get('job_id')}:{message.get('execution_id')}")
+            self._slots.order(_token(message), _cancel)
         elif command == "shutdown":
             self._shut_down()
         elif command == "drain":
             self._drain()
         elif command == "stop-execution":
-            self._halt(f"{message.get('job_id')}:{message.get('execution_id')}")
+            self._slots.order(_token(message), _halt)
         elif command == "stop-job":
-            for token in self._tokens_of(message.get("job_id")):
-                self._halt(token)
+            self._slots.order(str(message.get("job_id")), _halt)
         elif command == "kill-horse":
             for held in self._slots.held.values():
                 held.run.kill()
         else:
             log.info("command %r is not known", command)
 
-    def _tokens_of(self, job_id: object) -> list[str]:
-        return [token for token, held in self._slots.held.items() if held.job.job_id == job_id]
 
-    def _halt(self, token: str) -> None:
-        if held := self._slots.held.get(token):
-            held.run.halt()
+def _token(message: dict[str, Any]) -> str:
+    return f"{message.get('job_id')}:{message.get('execution_id')}"
 
-    def _cancel(self, token: str) -> None:
-        held = self._slots.held.get(token)
-        if held is not None and not held.cancelled:
-            held.cancelled = True
-            held.run.cancel()
+
+def _halt(held: Held) -> None:
+    held.run.halt()
+
+
+def _cancel(held: Held) -> None:
+    if not held.cancelled:
+        held.cancelled = True
+        held.run.cancel()

@@ -10,10 +10,11 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from worker.child_log import configure_child
 from worker.child_protocol import (
+    CALL,
     CANCEL,
     FAILED,
     HELLO,
@@ -41,12 +42,23 @@ def run_job(channel: socket.socket) -> int:
     line = next(lines, None)
     if line is None:
         return 1
-    job = _Job(decode(line)[1], _ProgressSender(channel))
+    kind, told = decode(line)
+    job = _plain_job(told) if kind == CALL else _Job(told, _ProgressSender(channel))
     threading.Thread(target=job.listen, args=(lines,), name="from-worker", daemon=True).start()
-    answer = job.run()
-    job.progress.finish()
-    channel.sendall(answer)
+    channel.sendall(job.run())
     return 0
+
+
+class _Does(Protocol):
+    def listen(self, lines: Iterator[bytes]) -> None: ...
+    def run(self) -> bytes: ...
+
+
+def _plain_job(told: Any) -> _Does:
+    # Not above: it imports what no job type needs.
+    from worker.child_call import PlainJob
+
+    return PlainJob(told)
 
 
 def _keep_alive_on_signals() -> None:
@@ -113,7 +125,7 @@ class _Job:
         self._assignment = assignment
         facts = JobFacts(**assignment["facts"])
         configure_child(assignment["log_level"])
-        self.progress = progress
+        self._progress = progress
         self._context = Context(facts, progress.put)
         self._cancel_task: Callable[[], None] = lambda: None
 
@@ -132,6 +144,7 @@ class _Job:
         # Whatever a job raises, SystemExit included, is its verdict; the worker is told in words.
         except BaseException as error:  # noqa: BLE001
             answer = fault_of(error)
+        self._progress.finish()
         return encode(FAILED, *answer) if isinstance(answer, Fault) else encode_completed(answer)
 
     def _result(self) -> bytes | Fault:

@@ -2,10 +2,10 @@
 
     child                                        worker
     hello                              ->
-                                       <-        assignment, Assignment
+                                       <-        assignment, Assignment | call, Call
     progress, fraction, step, done, total ->
                                        <-        cancel
-    completed, result | failed, error, detail, permanent ->
+    completed, result | failed, error, detail, permanent | outcome, ... ->
     exit, wait status                  ->        (from the guard: the job's process has ended)
 
 The child may start to work only after its `hello`, so that the worker can freeze whatever works.
@@ -21,14 +21,16 @@ import orjson
 
 HELLO: Final = "hello"
 ASSIGNMENT: Final = "assignment"
+CALL: Final = "call"
 PROGRESS: Final = "progress"
 CANCEL: Final = "cancel"
 COMPLETED: Final = "completed"
 FAILED: Final = "failed"
+OUTCOME: Final = "outcome"
 EXIT: Final = "exit"
 
-# A result of the largest allowed size, or an error with its detail, with room for the escapes of JSON.
-MOST_LINE_BYTES: Final = 8 * 1024 * 1024
+# A plain function's result of the largest allowed size, in base64; errors and results of job types are far shorter.
+MOST_LINE_BYTES: Final = 24 * 1024 * 1024
 
 
 class Assignment(TypedDict):

@@ -1,7 +1,7 @@
 """One execution of one claimed job: find what it runs, run it, stop it when asked, come to a verdict.
 
 Three ways to run: plain coroutine functions inside the present task (`InlineCall`), job types of mode `async` and plain
-functions in threads beside it (`TaskCall`), job types of mode `process` in a child (`ProcessJob`).
+functions in threads beside it (`TaskCall`), whatever has the mode `process` in a child (`ProcessJob`).
 """
 
 from __future__ import annotations
@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import logging
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from jobqueue.config import JobTypeSettings, Settings
-from jobqueue.job import Claimed, Failed, Outcome, Progress
+from jobqueue.errors import QueueUnavailable
+from jobqueue.job import Claimed, Failed, Halted, Outcome, Progress, Released
 from jobqueue.logs import job_fields
-from jobqueue.stock import StockJobs
+from jobqueue.stock import StockJobs, StoredJob
 from worker.child_log import ChildLog
 from worker.context import PermanentError
 from worker.job_context import Context, JobFacts
 from worker.loop_calls import GIVEN_UP, InlineCall, TaskCall
+from worker.plain_call import NOT_SENDABLE, call_for
 from worker.process_job import ProcessJob, assignment_for
 from worker.progress import ProgressThrottle
 from worker.resolve import JobFunction, PlainFunction, job_function, method, plain_function, validated
@@ -29,6 +32,10 @@ from worker.stock_call import StockCall, as_retry, needs_stock
 from worker.stopping import Stoppable
 from worker.verdicts import CANCELLED_ITSELF, plain_outcome, type_outcome
 from worker.wording import fault_of
+
+log = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
 
 
 class JobRun(Stoppable):
@@ -41,7 +48,7 @@ class JobRun(Stoppable):
         job: Claimed,
         settings: Settings,
         report: Callable[[Progress], None],
-        stock_jobs: StockJobs | None = None,
+        stock_jobs: StockJobs | StoredJob | None = None,
     ) -> None:
         super().__init__(job, settings)
         self._report = report
@@ -61,14 +68,27 @@ class JobRun(Stoppable):
             self._end()
             if self._notes is not None:
                 self._notes.close()
-        verdict = self._verdict if self._decided else outcome
-        return verdict if self._stock is None else await self._conclude(self._stock, verdict)
+        if self._decided:
+            return await self._conclude(await self._stock_at_end(), self._verdict)
+        return await self._conclude(self._stock, outcome)
 
     def _note_error(self, error: BaseException) -> None:
         if self._stock is not None:
             self._stock.raised = error
 
-    async def _conclude(self, stock: StockCall, verdict: Outcome | None) -> Outcome | None:
+    async def _stock_at_end(self) -> StockCall | None:
+        """For a job that was ended before its own code, or in another process, could call back."""
+        if self._stock is not None or not (self._job.has_callbacks and isinstance(self._verdict, Failed | Halted)):
+            return self._stock
+        opened = await guarded(self._open_stock())
+        if isinstance(opened, Failed):
+            log.warning("a callback was not called: %s", opened.error, extra=job_fields(self._job))
+            return None
+        return opened
+
+    async def _conclude(self, stock: StockCall | None, verdict: Outcome | None) -> Outcome | None:
+        if stock is None:
+            return verdict
         verdict = await stock.concluded(verdict)
         self._stuck = self._stuck or stock.stuck
         return verdict
@@ -84,9 +104,14 @@ class JobRun(Stoppable):
         return await (self._run_process(kind) if kind.mode == "process" else self._run_async(kind))
 
     async def _run_plain(self) -> Outcome:
+        if self._settings.worker.function_mode == "process":
+            return await self._run_plain_process()
         job = self._job
         function = self._function()
-        stock = await self._open_stock()
+        try:
+            stock = await self._open_stock()
+        except QueueUnavailable:
+            return Released()
         if function.in_loop:
             result = await self._run_inline(function.call(*job.args, **job.kwargs))
         else:
@@ -94,6 +119,19 @@ class JobRun(Stoppable):
         if stock is not None:
             stock.result = result
         return as_retry(result) or plain_outcome(result, job.serializer)
+
+    async def _run_plain_process(self) -> Outcome:
+        jobs = self._stock_jobs
+        try:
+            stored = await jobs.stored(self._job.job_id) if isinstance(jobs, StockJobs) else None
+            call = call_for(self._job, self._settings, stored)
+        except QueueUnavailable:
+            return Released()
+        except NOT_SENDABLE as error:
+            raise PermanentError("ArgumentsNotSendable", f"they cannot be pickled for its process: {error}") from None
+        process = ProcessJob(call, ChildLog(job_fields(self._job)))
+        self._begin(process)
+        return await process.wait()
 
     def _function(self) -> PlainFunction:
         job, worker = self._job, self._settings.worker
@@ -124,7 +162,7 @@ class JobRun(Stoppable):
 
     async def _run_in_thread(self, function: Callable[..., Any]) -> Any:
         body = partial(contextvars.copy_context().run, self._in_thread, function)
-        call = TaskCall(asyncio.get_running_loop().run_in_executor(None, body), obeys=False)
+        call = TaskCall(asyncio.get_running_loop().run_in_executor(None, body), hears=False)
         self._begin(call)
         return await call.wait()
 
@@ -143,7 +181,7 @@ class JobRun(Stoppable):
         self._context = Context(self._facts(), self._open_notes().put_from_any_thread)
         body = guarded(_type_call(function, self._context, parameters))
         task = asyncio.get_running_loop().create_task(body, name=f"run-{self._job.job_id}")
-        call = TaskCall(task, obeys=True)
+        call = TaskCall(task, hears=True)
         self._begin(call)
         return await call.wait()
 
@@ -152,7 +190,8 @@ class JobRun(Stoppable):
             assignment = assignment_for(kind, self._facts(), self._parameters())
         except TypeError as error:
             raise PermanentError("InvalidParameters", str(error)) from None
-        process = ProcessJob(kind, assignment, self._open_notes().put, ChildLog(job_fields(self._job)))
+        log = ChildLog(job_fields(self._job))
+        process = ProcessJob(assignment, log, self._open_notes().put, kind.memory_limit_mb)
         self._begin(process)
         return await process.wait()
 
@@ -181,9 +220,9 @@ class JobRun(Stoppable):
 
 
 async def guarded(
-    steps: Coroutine[Any, Any, Outcome], on_error: Callable[[BaseException], None] = lambda error: None
-) -> Outcome:
-    """The outcome of the steps, or what they raised in words."""
+    steps: Coroutine[Any, Any, Found], on_error: Callable[[BaseException], None] = lambda error: None
+) -> Found | Failed:
+    """What the steps return, or what they raised in words."""
     try:
         return await steps
     except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):

@@ -27,6 +27,8 @@ from worker.slots import Held, Slots
 
 log = logging.getLogger(__name__)
 
+# So soon others see whether this worker is busy.
+LOOK_SECONDS: Final = 0.1
 RECORD_AFTER_SECONDS: Final = 1.0
 # Cancelling an async job and killing a child take less, unless the loop is blocked.
 LOST_GRACE_SECONDS: Final = 3.0
@@ -55,6 +57,7 @@ class LeaseKeeper:
         self._beat_every = min(self._renew_every, LONGEST_BEAT_SECONDS)
         self._pause = min(1.0, lease_seconds / 10)
         self._beat_at = 0.0
+        self._told_busy = False
         self._rss_mb = 0
         self.stopping = False
         self._stop = threading.Event()
@@ -70,14 +73,20 @@ class LeaseKeeper:
         self._renewer.close()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._pause):
-            held = self._slots.held.copy()
+        look_at = 0.0
+        while not self._stop.wait(LOOK_SECONDS):
             now = time.monotonic()
-            self._give_up_on_stuck(held, now)
-            due = [(token, h) for token, h in held.items() if self._is_due(h, now)]
-            if due or now - self._beat_at >= self._beat_every:
-                self._renew(due, busy=bool(held))
-            self._tell_distrusted(held)
+            if now >= look_at or bool(self._slots.held) != self._told_busy:
+                look_at = now + self._pause
+                self._look(self._slots.held.copy(), now)
+
+    def _look(self, held: dict[str, Held], now: float) -> None:
+        self._give_up_on_stuck(held, now)
+        due = [(token, h) for token, h in held.items() if self._is_due(h, now)]
+        busy = bool(held)
+        if due or busy != self._told_busy or now - self._beat_at >= self._beat_every:
+            self._renew(due, busy=busy)
+        self._tell_distrusted(held)
 
     def _is_due(self, held: Held, now: float) -> bool:
         if now - held.renewed_at >= self._renew_every:
@@ -105,7 +114,7 @@ class LeaseKeeper:
             except QueueError as error:
                 log.warning("leases could not be renewed: %s", error)
                 continue
-            self._beat_at = started
+            self._beat_at, self._told_busy = started, busy
             if not renewal.registered:
                 self._loop.call_soon_threadsafe(self._on_unknown)
             for held, records, answer in zip(part, age, renewal.leases, strict=True):

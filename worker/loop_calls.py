@@ -26,6 +26,7 @@ class InlineCall(Generator[Any, Any, Any]):
     __slots__ = ("_awaited", "_coroutine", "_given_up", "_requests", "_task")
 
     killable: Final = False
+    hears: Final = True
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], awaited: Any, task: asyncio.Task[Any]) -> None:
         """`awaited`: what the coroutine's first step is waiting for."""
@@ -68,14 +69,14 @@ class InlineCall(Generator[Any, Any, Any]):
 class TaskCall:
     """A task of its own, or a thread behind a future, so that `wait` can return while the job does not."""
 
-    __slots__ = ("_call", "_given_up", "_obeys")
+    __slots__ = ("_call", "_given_up", "hears")
 
     killable: Final = False
 
-    def __init__(self, call: asyncio.Future[Outcome], *, obeys: bool) -> None:
-        """`obeys`: whether cancelling the call stops it; a thread would only become invisible."""
+    def __init__(self, call: asyncio.Future[Outcome], *, hears: bool) -> None:
+        """`hears`: whether cancelling the call stops it; a thread would only become invisible."""
         self._call = call
-        self._obeys = obeys
+        self.hears = hears
         self._given_up = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> Outcome:
@@ -93,7 +94,7 @@ class TaskCall:
         return self._call.done()
 
     def ask(self) -> None:
-        if self._obeys:
+        if self.hears:
             self._call.cancel()
 
     def force(self) -> None:

@@ -22,6 +22,7 @@ from worker.child_protocol import (
     EXIT,
     FAILED,
     HELLO,
+    OUTCOME,
     PROGRESS,
     Assignment,
     decode,
@@ -31,6 +32,7 @@ from worker.job_context import JobFacts
 from worker.lease_clock import LeaseClock
 from worker.memory import MemoryWatch
 from worker.note import Note
+from worker.plain_call import understood
 from worker.wording import fault
 
 # A child that has answered has this long to end; threads that a job left running would keep it for ever.
@@ -44,9 +46,16 @@ _SIGNAL_NAMES: Final = {number.value: number.name for number in signal.Signals}
 
 class ProcessJob:
     killable: Final = True
+    hears: Final = True
 
-    def __init__(self, kind: JobTypeSettings, assignment: bytes, put: Callable[[Note], None], log: ChildLog) -> None:
-        self._kind = kind
+    def __init__(
+        self,
+        assignment: bytes,
+        log: ChildLog,
+        put: Callable[[Note], None] = lambda note: None,
+        memory_limit_mb: int | None = None,
+    ) -> None:
+        self._memory_limit_mb = memory_limit_mb
         self._log = log
         self._assignment = assignment
         self._put = put
@@ -127,8 +136,12 @@ class ProcessJob:
                 await self._begin(child)
             elif kind == PROGRESS:
                 self._put(Note(*content))
-            elif kind in (COMPLETED, FAILED):
-                self._learn(kind, content, len(line))
+            elif kind == COMPLETED:
+                self._learn(Completed(content[0], len(line)))
+            elif kind == FAILED:
+                self._learn(Failed(*content))
+            elif kind == OUTCOME:
+                self._learn(understood(*content))
             elif kind == EXIT:
                 self._exit_status = content[0]
                 return
@@ -139,11 +152,12 @@ class ProcessJob:
             return
         self._started = True
         child.send(self._assignment)
-        self._memory = MemoryWatch(child.pid, self._kind.memory_limit_mb, self._on_memory)
-        self._memory.start()
+        if self._memory_limit_mb is not None:
+            self._memory = MemoryWatch(child.pid, self._memory_limit_mb, self._on_memory)
+            self._memory.start()
 
-    def _learn(self, kind: str, content: list[Any], size: int) -> None:
-        self._answer = Completed(content[0], size) if kind == COMPLETED else Failed(*content)
+    def _learn(self, answer: Outcome | None) -> None:
+        self._answer = answer
         self._set_timer(EXIT_SECONDS, self.force)
 
     def _on_memory(self, used_mb: int) -> None:
@@ -151,8 +165,8 @@ class ProcessJob:
         self._loop.call_soon_threadsafe(self._exceeded, used_mb)
 
     def _exceeded(self, used_mb: int) -> None:
-        limit = self._kind.memory_limit_mb
-        self._too_large = Failed(*fault("MemoryLimitExceeded", f"used {used_mb} MB of {limit} MB allowed"))
+        text = f"used {used_mb} MB of {self._memory_limit_mb} MB allowed"
+        self._too_large = Failed(*fault("MemoryLimitExceeded", text))
         self.force()
 
     def _set_timer(self, seconds: float, action: Callable[[], None]) -> None:

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 TRUSTED_SHARE: Final = 0.8
 # A job that outlives its time limit and its grace by this much is not extended any more.
 HARD_LIMIT_MARGIN: Final = 10.0
+# A command for a job that a claim under way is just bringing waits for it so long.
+EARLY_SECONDS: Final = 2.0
 # Callbacks of stock producers come after it, under time limits of their own, of a minute unless they say otherwise.
 MOST_CALLBACK_SECONDS: Final = 600.0
 
@@ -43,6 +45,9 @@ class Held:
     cancelled: bool = False
 
 
+Order = Callable[[Held], None]
+
+
 class Slots:
     """Owned by the event loop; `held` is also read by the lease keeper's thread, which takes a copy first."""
 
@@ -57,6 +62,7 @@ class Slots:
         self.ended: list[Ended] = []
         self.stuck: list[Ended] = []
         self.notes: dict[str, tuple[Claimed, Progress]] = {}
+        self._early: dict[str, tuple[float, Order]] = {}
         self.on_ended: Callable[[], None] = lambda: None
 
     @property
@@ -78,9 +84,27 @@ class Slots:
         run = JobRun(job, self._settings, lambda note: self._note(token, job, note), self._stock_jobs)
         run.trust(renewed_at + self.trust_seconds)
         self.held[token] = Held(job, run, renewed_at, time.monotonic(), self._hard_limit(job))
+        if self._early:
+            self._obey_early(job)
         task = asyncio.get_running_loop().create_task(self._run(token, job, run), name=f"job-{job.job_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def order(self, key: str, order: Order) -> None:
+        """`key`: a token, or a job's id. Of a job that Redis has given out others may know before this worker does."""
+        found = [held for token, held in self.held.items() if key in (token, held.job.job_id)]
+        for held in found:
+            order(held)
+        if self._reserved and not found:
+            now = time.monotonic()
+            self._early = {key: early for key, early in self._early.items() if early[0] > now}
+            self._early[key] = (now + EARLY_SECONDS, order)
+
+    def _obey_early(self, job: Claimed) -> None:
+        for key in (job.token, job.job_id):
+            until, order = self._early.pop(key, (0.0, None))
+            if order is not None and until > time.monotonic():
+                order(self.held[job.token])
 
     async def _run(self, token: str, job: Claimed, run: JobRun) -> None:
         outcome: Outcome | None = None

@@ -20,10 +20,14 @@ PLAIN_GRACE_SECONDS: Final = 5.0
 
 
 class Execution(Protocol):
-    """What runs now. `killable`: force ends it for certain, so that it need not be asked first when time is short."""
+    """What runs now. `killable`: force ends it for certain, so that it need not be asked first when time is short.
+    `hears`: asking it may do something.
+    """
 
     @property
     def killable(self) -> bool: ...
+    @property
+    def hears(self) -> bool: ...
     @property
     def ended(self) -> bool: ...
     def ask(self) -> None: ...
@@ -58,8 +62,8 @@ class Stoppable:
         self._stop(Stopped())
 
     def halt(self) -> None:
-        """By a command of RQ's tools: ended for good."""
-        self._stop(Halted())
+        """By a command of RQ's tools: ended for good, and as there at once where that is possible."""
+        self._stop(Halted(), at_once=True)
 
     def kill(self) -> None:
         """By RQ's command for a whole worker: a failed attempt."""
@@ -83,6 +87,11 @@ class Stoppable:
         """The lease is in doubt. What runs in the loop cannot be paused like a child: it is given back."""
         if not isinstance(self._execution, ProcessJob):
             self._stop(Released())
+
+    @property
+    def hears(self) -> bool:
+        """False: it runs in a thread, which nothing reaches."""
+        return self._execution is None or self._execution.hears
 
     @property
     def stuck(self) -> bool:

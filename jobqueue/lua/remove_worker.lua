@@ -15,7 +15,10 @@ call('SREM', P .. ':workers', key)
 if queues then
   for queue in string.gmatch(queues, '[^,]+') do call('SREM', P .. ':workers:' .. queue, key) end
   call('HSET', key, 'death', iso(now))
-  if silence == 0 then call('HSETNX', key, 'shutdown_requested_date', iso(now)) end
+  if silence == 0 then
+    call('HSET', key, 'state', 'idle')
+    call('HSETNX', key, 'shutdown_requested_date', iso(now))
+  end
   call('EXPIRE', key, 60)
 else
   for _, name in ipairs(call('SMEMBERS', P .. ':queues')) do

@@ -115,3 +115,49 @@ async def test_groups(site: Site) -> None:
     site.client.delete(*(f"rq:job:{job.id}" for job in jobs[:2]))
     Group.clean_registries(site.client)
     assert Group.all(site.client) == []
+
+
+IN_PROCESSES = {"JOBQUEUE_WORKER_FUNCTION_MODE": "process"}
+
+
+async def test_functions_in_processes_have_all_of_this_too(site: Site) -> None:
+    callbacks = {"on_success": Callback("rq_jobs.on_success"), "on_failure": Callback("rq_jobs.on_failure")}
+    good = site.queue.enqueue("rq_jobs.add", 1, **callbacks)
+    bad = site.queue.enqueue("rq_jobs.fail", **callbacks)
+    late = site.queue.enqueue("rq_jobs.hold_still", str(site.gate), job_timeout=1, **callbacks)
+    again = site.queue.enqueue("rq_jobs.try_again")
+    named = site.queue.enqueue("rq_jobs.who_am_i")
+    await site.run_ours(good.id, bad.id, late.id, again.id, named.id, **IN_PROCESSES)
+    assert [called(site, job.id) for job in (good, bad)] == ["success 1", "failure ValueError no"]
+    assert called(site, late.id).startswith("failure TimeoutError")
+    assert [result.type for result in reversed(site.job(again.id).results())] == [
+        Result.Type.RETRIED,
+        Result.Type.MAX_RETRIES_EXCEEDED,
+    ]
+    assert (site.job(named.id).return_value(), site.job(named.id).meta) == (named.id, {"step": "half"})
+    await site.settled()
+
+
+async def test_a_stop_command_ends_a_process_at_once_and_calls_back(site: Site) -> None:
+    job = site.queue.enqueue("rq_jobs.hold_still", str(site.gate), on_stopped=Callback("rq_jobs.on_stopped"))
+    async with site.ours(**IN_PROCESSES):
+        await until(lambda: Path(f"{site.gate}.seen").exists(), "its code runs")
+        await until(lambda: site.client.pubsub_numsub("rq:pubsub:ours")[0][1], "our worker hears commands")
+        send_stop_job_command(site.client, job.id)
+        await until(lambda: site.status(job.id) == "stopped", "it has stopped", 2)
+        assert not site.gate.exists()
+        await until(lambda: called(site, job.id) == "stopped", "its callback has run")
+    await site.settled()
+
+
+async def test_a_stop_command_in_the_first_moment_calls_back_too(site: Site) -> None:
+    """Before the worker has read what RQ's callbacks are, or knows of the job at all."""
+    async with site.ours():
+        await until(lambda: site.client.pubsub_numsub("rq:pubsub:ours")[0][1], "our worker hears commands")
+        for _ in range(20):
+            job = site.queue.enqueue("rq_jobs.hold", str(site.gate), on_stopped=Callback("rq_jobs.on_stopped"))
+            await until(lambda job=job: site.status(job.id) == "started", "it was claimed")  # type: ignore[misc]
+            send_stop_job_command(site.client, job.id)
+            await until(lambda job=job: site.status(job.id) == "stopped", "it has stopped", 3)  # type: ignore[misc]
+            await until(lambda job=job: called(site, job.id) == "stopped", "its callback has run")  # type: ignore[misc]
+    await site.settled()

@@ -143,6 +143,7 @@ async def test_14_shutdown_lets_running_jobs_finish(site: Site) -> None:
         assert await ended(site, *ids) == {"finished"}
         await until(lambda: site.client.hget("rq:worker:ours", "death"), "the death record", 5)
         assert 0 < site.client.ttl("rq:worker:ours") <= 60
+        assert site.client.hget("rq:worker:ours", "state") == b"idle"
         assert rq.Worker.all(connection=site.client) == []
         assert site.client.keys("rq:executions:*") + site.client.keys("rq:wip:*") == []
     await site.settled()

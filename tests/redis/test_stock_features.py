@@ -15,8 +15,9 @@ from hands import Hands
 from rq.job import Callback, JobStatus
 from rq.results import Result
 
-from jobqueue import Claimed, Completed, Failed, Halted, JobQueue, Lane, Outcome, Settings
+from jobqueue import Claimed, Completed, Failed, Halted, JobQueue, Lane, Outcome, Released, Settings
 from jobqueue.consumer import Ended
+from jobqueue.errors import QueueUnavailable
 from jobqueue.stock import StockJobs
 from worker.job_runner import JobRun
 
@@ -189,6 +190,48 @@ async def test_a_job_stopped_by_command_is_cancelled_for_us_and_stopped_for_rq(
     assert job.id in rq.registry.FailedJobRegistry(queue=queue_of_rq).get_job_ids()
     found = await hands.get(job.id)
     assert (found.state, found.reason) == ("cancelled", Halted().error)
+
+
+async def test_a_job_stopped_before_it_began_calls_back_too(
+    worker: Worker, queue_of_rq: rq.Queue, valkey: ValkeyServer
+) -> None:
+    job = queue_of_rq.enqueue(functions.wait_long, on_stopped=Callback(functions.told))
+    (claimed,) = (await worker.lane.advance([], 1)).jobs
+    run = JobRun(claimed, worker.settings, lambda note: None, worker.stock_jobs)
+    run.halt()
+    assert await run.run() == Halted()
+    assert told(valkey, job) == ["stopped"]
+
+
+async def test_a_callback_that_may_not_run_keeps_no_job_from_being_stopped(
+    worker: Worker, queue_of_rq: rq.Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue_of_rq.enqueue(functions.wait_long, on_stopped=Callback(functions.told))
+    (claimed,) = (await worker.lane.advance([], 1)).jobs
+    none = worker.settings.worker.model_copy(update={"allowed_functions": ()})
+    settings = worker.settings.model_copy(update={"worker": none})
+    run = JobRun(claimed, settings, lambda note: None, worker.stock_jobs)
+    run.halt()
+    assert await run.run() == Halted()
+    assert "FunctionNotAllowed: stock_functions.told" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["thread", "process"])
+async def test_a_job_whose_record_cannot_be_read_now_goes_back(
+    worker: Worker, queue_of_rq: rq.Queue, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """An outage is no error of the job."""
+    queue_of_rq.enqueue(functions.add, 1, other=2, on_success=Callback(functions.told))
+    (claimed,) = (await worker.lane.advance([], 1)).jobs
+    changed = worker.settings.worker.model_copy(update={"function_mode": mode})
+    settings = worker.settings.model_copy(update={"worker": changed})
+
+    async def no_answer(_: str) -> Any:
+        raise QueueUnavailable("no answer")
+
+    monkeypatch.setattr(worker.stock_jobs, "_record", no_answer)
+    run = JobRun(claimed, settings, lambda note: None, worker.stock_jobs)
+    assert await run.run() == Released()
 
 
 async def test_kill_horse_is_a_failed_attempt(worker: Worker, queue_of_rq: rq.Queue, hands: Hands) -> None:

@@ -21,7 +21,7 @@ LONGEST_SECONDS: Final = 20
 MOST_TICKS: Final = 50
 
 
-def settings_for(url: str, queues: Sequence[str], result_ttl: int) -> Settings:
+def settings_for(url: str, queues: Sequence[str], result_ttl: int, function_mode: str) -> Settings:
     """Limits in nobody's way, and hardly any ticks by the worker itself: what runs when is the same each time."""
     return Settings.model_validate(
         {
@@ -34,6 +34,7 @@ def settings_for(url: str, queues: Sequence[str], result_ttl: int) -> Settings:
                 "queues": list(queues),
                 "pickle": "trusted",
                 "allowed_functions": ["*"],
+                "function_mode": function_mode,
                 "default_result_ttl_seconds": result_ttl,
                 "tick_seconds": 5,
                 "shutdown_grace_seconds": LONGEST_SECONDS,
@@ -42,11 +43,13 @@ def settings_for(url: str, queues: Sequence[str], result_ttl: int) -> Settings:
     )
 
 
-def work(url: str, name: str, queues: Sequence[str], *, burst: bool, most: int | None, result_ttl: int) -> bool:
+def work(
+    url: str, name: str, queues: Sequence[str], *, burst: bool, most: int | None, result_ttl: int, function_mode: str
+) -> bool:
     """Blocks; True when a job was run. Stops after `most` jobs; with `burst` or `most` when there are no more."""
     # Tests put other functions under the names of those that ran before.
     plain_function.cache_clear()
-    settings = settings_for(url, queues, result_ttl)
+    settings = settings_for(url, queues, result_ttl, function_mode)
     return asyncio.run(_work(settings, name, most, endless=not burst and most is None))
 
 

@@ -22,6 +22,8 @@ from rq_suite.burst import work as work_as_ours
 
 HOST = "127.0.0.1"
 PORT = int(os.environ["RQ_SUITE_PORT"])
+# Its tests stop functions that run; all others have them in threads, which start at once.
+STOPPED_WHILE_RUNNING = "test_commands.py"
 
 
 class OurWork:
@@ -35,8 +37,15 @@ class OurWork:
     def work(self, burst: bool = False, *_: Any, max_jobs: int | None = None, **__: Any) -> bool:
         database = self.connection.connection_pool.connection_kwargs["db"]
         queues = [queue.name for queue in self.queues]
-        url, result_ttl = f"redis://{HOST}:{PORT}/{database}", self.default_result_ttl
-        return work_as_ours(url, self.name, queues, burst=burst, most=max_jobs, result_ttl=result_ttl)
+        return work_as_ours(
+            f"redis://{HOST}:{PORT}/{database}",
+            self.name,
+            queues,
+            burst=burst,
+            most=max_jobs,
+            result_ttl=self.default_result_ttl,
+            function_mode="process" if STOPPED_WHILE_RUNNING in os.environ["PYTEST_CURRENT_TEST"] else "thread",
+        )
 
 
 def connect_to_ours() -> None:

@@ -7,6 +7,8 @@ import contextlib
 import os
 import subprocess
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import jobs_for_tests
@@ -73,3 +75,25 @@ def plain_thread() -> str:
     steps.append("started")
     may_end.wait(10)
     return "ended"
+
+
+def plain_pid() -> int:
+    return os.getpid()
+
+
+def plain_dies() -> None:
+    os._exit(7)
+
+
+def plain_holds_still(file: str) -> None:
+    Path(file).write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+async def plain_tells(file: str) -> None:
+    with open(file, "a") as told:  # noqa: ASYNC230
+        print("started", file=told, flush=True)
+        try:
+            await asyncio.sleep(600)
+        finally:
+            print("cleaned up", file=told, flush=True)
