@@ -118,12 +118,13 @@ def test_what_is_not_in_the_text_is_dropped_and_counted(tmp_path: Path) -> None:
         assert isinstance(made, dict)
         good, other = made["records"]
         bad = {**other, "quotes": ["Nobody ever wrote this sentence in any of the given texts"]}
-        return {"records": [good, bad, {**good, "output": f"{good['output']} In 1999."}, {**good, "quotes": []}]}
+        mixed = {**other, "quotes": [*other["quotes"], *bad["quotes"]]}
+        return {"records": [good, bad, mixed, {**good, "output": f"{good['output']} In 1999."}, {**good, "quotes": []}]}
 
     with llm_stub(answer) as stub:
         result = generate(tmp_path, stub, datasets_per_chunk=10)
-    assert result["rejected"]["ungrounded"] == result["llm"]["ungrounded_dropped"] == 120
-    assert result["entries_count"] == 40 and result["llm"]["grounded_share"] == 0.25
+    assert result["rejected"]["ungrounded"] == result["llm"]["ungrounded_dropped"] == 160
+    assert result["entries_count"] == 40 and result["llm"]["grounded_share"] == 0.2
     rejected = read_lines(tmp_path / "jobs" / "own" / "rejected.jsonl")
     assert {line["reason"] for line in rejected} == {"ungrounded"}
     assert not any("1999" in record["output"] for _, record in support.records(tmp_path / "jobs" / "own"))

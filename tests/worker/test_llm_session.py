@@ -175,6 +175,16 @@ def test_a_bad_request_does_not_spoil_the_form_for_others(tmp_path: Path) -> Non
     assert [asked.format for asked in stub.asked[3:]] == ["json_schema"] * 2
 
 
+def test_a_form_that_has_worked_is_kept(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Answer:
+        return refused(400, "context is too long") if "question 1" in asked.text else GOOD
+
+    with llm_stub(answer) as stub, session(stub, tmp_path, concurrency=1) as llm:
+        outcomes = ask_each(llm, 3)
+    assert [isinstance(outcome, Reply) for outcome in outcomes] == [True, False, True]
+    assert [asked.format for asked in stub.asked] == ["json_schema"] * 3
+
+
 def test_names_of_parameters_are_learned(tmp_path: Path) -> None:
     def answer(asked: Asked) -> Answer:
         if "max_tokens" in asked.body:
