@@ -6,9 +6,10 @@ command -v chromium >/dev/null || missing="$missing chromium"
 ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$missing libfaketime"
 command -v luac5.1 >/dev/null || missing="$missing lua5.1"
 command -v redis-server >/dev/null || missing="$missing redis-server"
+command -v npm >/dev/null || missing="$missing nodejs npm"
 test -z "$missing" && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "Missing:$missing. The tests of streams in a browser, of a clock that jumps, of names in Lua, on Redis will not run"
+    echo "Missing:$missing. The tests of streams in a browser, of a clock that jumps, of names in Lua, on Redis, with a real model will not run"
     exit 0
 fi
 echo "Installing$missing ..."

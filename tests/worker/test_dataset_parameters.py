@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from worker.jobs.dataset_generation.modes import SCHEMAS
+from worker.jobs.dataset_generation.modes import OFFLINE, SCHEMAS, WITH_LLM
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.shared.source import SourceJob
 
 CHUNKS = {"chunks": [{"text": "words"}]}
+LLM = {"base_url": "https://endpoint.example/v1", "model": "m"}
 
 
 def made(**values: Any) -> Parameters:
@@ -34,14 +35,21 @@ def test_defaults() -> None:
     assert (given.split_by, given.datasets_per_chunk, given.min_confidence) == ("document", 3, 0.5)
     assert (given.dedup_threshold, given.min_output_chars, given.max_record_tokens) == (0.8, 20, None)
     assert (given.analyze_quality, given.quality_threshold, given.fail_below_quality) == (True, 0.7, False)
-    assert (given.concurrency, given.batch_size, given.version, given.csv_safe) == (4, 50, "1.0.0", False)
+    assert (given.concurrency, given.batch_size, given.version, given.csv_safe) == (None, 50, "1.0.0", False)
     assert given.dataset_name_used == "instruction-dataset"
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"mode": "llm"}, "'offline'"),
+        ({"mode": "llm"}, "mode 'llm' needs llm, with base_url and model"),
+        ({"mode": "llm", "llm": LLM, "generation_mode": "completion"}, "for mode 'llm' there are: instruction, qa"),
+        ({"mode": "llm", "llm": LLM, "generation_mode": "classification"}, "for mode 'llm' there are: instruction, qa"),
+        ({"mode": "llm", "llm": LLM, "generation_mode": "question", "schema": "qa"}, "'qa' does not fit"),
+        ({"llm": LLM}, "llm is for mode 'llm'"),
+        ({"mode": "llm", "llm": {**LLM, "api_key": "sk-1"}}, "not permitted"),
+        ({"prompt": "Say {text:>999999999}", "mode": "llm", "llm": LLM}, r"has the placeholder \{text:\}"),
+        ({"prompt": "Say {text!r}", "mode": "llm", "llm": LLM}, r"has the placeholder \{text!\}"),
         ({"generation_mode": "question"}, "needs mode 'llm'"),
         ({"generation_mode": "answer"}, "needs mode 'llm'"),
         ({"splits": {"train": 0.5, "test": 0.1}}, r"must sum to 1; 0\.5 \+ 0\.1 is 0\.6"),
@@ -75,10 +83,13 @@ def test_what_is_refused(values: dict[str, Any], words: str) -> None:
         made(**values)
 
 
-@pytest.mark.parametrize("mode", SCHEMAS)
+@pytest.mark.parametrize(
+    ("mode", "more"),
+    [*((mode, {}) for mode in OFFLINE), *((mode, {"mode": "llm", "llm": LLM}) for mode in WITH_LLM)],
+)
 @pytest.mark.parametrize("schema", ["alpaca", "messages", "qa", "classification", "text"])
-def test_the_schema_fits_the_mode(mode: str, schema: str) -> None:
-    values = {"generation_mode": mode, "schema": schema, "source": {"job_id": "a"}}
+def test_the_schema_fits_the_mode(mode: str, more: dict[str, Any], schema: str) -> None:
+    values = {"generation_mode": mode, "schema": schema, "source": {"job_id": "a"}, **more}
     if schema in SCHEMAS[mode]:
         assert made(**values).schema_used == schema
     else:
@@ -135,6 +146,15 @@ def test_what_the_server_stores_is_read_again() -> None:
     assert Parameters.model_validate(stored) == given
 
 
+def test_concurrency_is_that_of_the_model_unless_given() -> None:
+    both = {"mode": "llm", "llm": {**LLM, "concurrency": 7}}
+    assert [given.llm_used.concurrency for given in (made(**both), made(**both, concurrency=2)) if given.llm_used] == [
+        7,
+        2,
+    ]
+    assert made().llm_used is None
+
+
 def test_names_and_shares() -> None:
     assert made(name="Tank Farm: manuals").dataset_name_used == "tank-farm-manuals"
     assert made(name="槽", dataset_name="tanks").dataset_name_used == "tanks"
@@ -145,7 +165,7 @@ def test_names_and_shares() -> None:
 def test_the_server_needs_nothing_heavy() -> None:
     code = (
         "import sys, worker.jobs.dataset_generation.parameters as p;"
-        "heavy = {'numpy', 'sklearn', 'pyarrow', 'rensa', 'sentencex', 'rapidfuzz'} & set(sys.modules);"
+        "heavy = {'openai', 'numpy', 'sklearn', 'pyarrow', 'rensa', 'sentencex', 'rapidfuzz'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -9,6 +9,7 @@ from typing import Any, Final, get_args
 
 from worker.context import JobContext
 from worker.jobs.dataset_generation.card import CARD, card
+from worker.jobs.dataset_generation.failures import ERRORS
 from worker.jobs.dataset_generation.modes import SPLITS, Format, Split
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.plan import Plan
@@ -27,6 +28,7 @@ PUBLISHED: Final = (
     SCHEMA,
     QUALITY,
     REJECTED,
+    ERRORS,
 )
 _LIBRARIES: Final = ("pyarrow", "pydantic", "rapidfuzz", "rensa", "sentencex")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,25 @@ from worker.context import JobContext, PermanentError
 from worker.jobs.dataset_generation.artefacts import PUBLISHED, publish_all, write_descriptions
 from worker.jobs.dataset_generation.categories import named_categories
 from worker.jobs.dataset_generation.check import Check
+from worker.jobs.dataset_generation.failures import Failures
 from worker.jobs.dataset_generation.findings import Category, Findings
 from worker.jobs.dataset_generation.generate import generate
 from worker.jobs.dataset_generation.load import Items
+from worker.jobs.dataset_generation.model import Generator
 from worker.jobs.dataset_generation.modes import Split
 from worker.jobs.dataset_generation.offline import OfflineGenerator
-from worker.jobs.dataset_generation.outcome import summary
+from worker.jobs.dataset_generation.outcome import Asked, summary
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.plan import Plan, make_plan
-from worker.jobs.dataset_generation.progress import QUALITY, Progress
+from worker.jobs.dataset_generation.progress import GENERATE, QUALITY, Progress
 from worker.jobs.dataset_generation.quality import Quality
 from worker.jobs.dataset_generation.rejected import Rejected
 from worker.jobs.dataset_generation.selection import is_below, selected_paths
 from worker.jobs.dataset_generation.separate import Separation
 from worker.jobs.dataset_generation.spool import Spool
 from worker.jobs.dataset_generation.write import SplitFile, write_all
+from worker.jobs.dataset_generation.written import LlmGenerator
+from worker.jobs.shared.llm.session import Llm, open_llm
 from worker.jobs.shared.workspace import workspace
 
 
@@ -36,23 +40,37 @@ def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     started = datetime.now(UTC)
     check = Check(parameters)
     plan = make_plan(ctx, parameters)
-    with workspace(ctx, PUBLISHED) as work, closing(Findings(work / "findings.db")) as findings, Spool(work) as spool:
-        job = _Job(ctx, parameters, plan, work, spool)
+    with (
+        workspace(ctx, PUBLISHED) as work,
+        closing(Findings(work / "findings.db")) as findings,
+        Spool(work) as spool,
+        # Before anything is read: without its key, say, nothing comes of the job.
+        _opened(ctx, parameters) as llm,
+    ):
+        job = _Job(ctx, parameters, plan, work, spool, llm)
         job.fill(findings, check)
         job.separate()
         files, quality = job.write(findings)
         job.publish(files, quality, started)
     job.progress.finish(sum(job.splits(files).values()))
-    return summary(parameters, job.splits(files), job.rejected.counts(), quality, files)
+    return summary(parameters, job.splits(files), job.rejected.counts(), quality, files, job.asked())
+
+
+def _opened(ctx: JobContext, parameters: Parameters) -> AbstractContextManager[Llm | None]:
+    return nullcontext() if parameters.llm_used is None else open_llm(ctx, parameters.llm_used)
 
 
 class _Job:
-    def __init__(self, ctx: JobContext, parameters: Parameters, plan: Plan, work: Path, spool: Spool) -> None:
+    def __init__(
+        self, ctx: JobContext, parameters: Parameters, plan: Plan, work: Path, spool: Spool, llm: Llm | None
+    ) -> None:
         self._ctx = ctx
         self._parameters = parameters
         self._plan = plan
         self._work = work
         self._spool = spool
+        self._llm = llm
+        self._failures = None if llm is None else Failures(work)
         self._named = named_categories(ctx, parameters.taxonomy)
         self._leaked = 0
         self._near_duplicates = 0
@@ -64,11 +82,23 @@ class _Job:
         given = self._parameters
         items = Items(self._ctx, given, self._plan, findings, self._named)
         items.load(self.progress)
-        generator = OfflineGenerator(given.generation_mode, given.seed, given.datasets_per_chunk, items.weights)
-        schema = given.schema_used
+        generator, schema = self._generator(items), given.schema_used
         generate(items, items.count, generator, schema, check, self._spool, self.rejected, self.progress)
+        if self._llm is not None:
+            self._llm.raise_if_nothing_came()
         if not len(self._spool):
-            raise PermanentError("no_records", _nothing_made(items.count, self.rejected.counts()))
+            text = _nothing_made(items.count, self.rejected.counts(), is_written=self._llm is not None)
+            raise PermanentError("no_records", text)
+
+    def _generator(self, items: Items) -> Generator:
+        given = self._parameters
+        if self._llm is None or self._failures is None:
+            return OfflineGenerator(given.generation_mode, given.seed, given.datasets_per_chunk, items.weights)
+
+        def note(done: int) -> None:
+            self.progress.note(GENERATE, "Asking the model", done, items.count)
+
+        return LlmGenerator(self._llm, given, items.weights, self._failures, note)
 
     def separate(self) -> None:
         """Take out what is there twice, then put the rest into splits that have nothing in common."""
@@ -94,10 +124,19 @@ class _Job:
         counts = self.rejected.counts()
         described = write_descriptions(self._work, self._parameters, self.splits(files), counts, quality)
         entries = [*(file.entry for file in files), *described, self.rejected.entry()]
+        if self._failures is not None:
+            entries.append(self._failures.entry())
         publish_all(self._ctx, self._work, self._parameters, self._plan, entries, started)
 
     def splits(self, files: Sequence[SplitFile]) -> dict[Split, int]:
         return {file.split: file.entry.records for file in files}
+
+    def asked(self) -> Asked | None:
+        """None when no model was asked."""
+        if self._llm is None or self._failures is None:
+            return None
+        self._llm.usage.ungrounded_dropped = self.rejected.counts()["ungrounded"]
+        return Asked(self._llm.usage, self._failures)
 
     def _possible(self, found: Sequence[Category]) -> set[str]:
         """The categories that a record can have."""
@@ -111,9 +150,10 @@ class _Job:
         return {"/".join(category.path) for category in categories}
 
 
-def _nothing_made(items: int, rejected: Mapping[str, int]) -> str:
+def _nothing_made(items: int, rejected: Mapping[str, int], *, is_written: bool) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(rejected).most_common() if count)
-    told = f"all that was made of them was refused: {reasons}" if reasons else "they have too few sentences or headings"
+    empty = "the model wrote none" if is_written else "they have too few sentences or headings"
+    told = f"all that was made of them was refused: {reasons}" if reasons else empty
     return f"No record can be made of the {items} texts: {told}."
 
 

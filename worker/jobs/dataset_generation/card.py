@@ -15,6 +15,8 @@ CARD: Final = "README.md"
 _TASKS: Final = {
     "instruction": "text-generation",
     "qa": "question-answering",
+    "question": "text-generation",
+    "answer": "question-answering",
     "summarization": "summarization",
     "classification": "text-classification",
     "completion": "text-generation",
@@ -27,6 +29,11 @@ Made in offline mode, without a language model. **Offline mode writes no new pro
 source as it stands there (a passage, sentences, terms), or the names of categories that were found for it. Questions
 and instructions come from fixed templates. So the data teaches to find and to quote, not to write, and is as right or
 wrong as the texts themselves; nobody has read it.
+"""
+_WRITTEN: Final = """\
+Written by the language model {model} at temperature {temperature:g}, from one text at a time. Kept is only what names
+passages that stand in its text, gives no number that is not there, and has most of its words from there (questions
+need the first two only). That keeps out much of what a model makes up, and not all of it: nobody has read the data.
 """
 _METRICS: Final = (
     ("schema_validity", "records that have the form told in `schema.json`"),
@@ -51,13 +58,21 @@ def card(
     parts = [
         _head(parameters, splits),
         f"# {' '.join((parameters.name or parameters.dataset_name_used).split())}\n",
-        _OFFLINE,
+        _origin(parameters),
         _about(parameters, splits),
         _selection(parameters, rejected),
     ]
     if quality is not None:
         parts.append(_quality(quality))
     return "\n".join(parts)
+
+
+def _origin(parameters: Parameters) -> str:
+    if parameters.llm is None:
+        return _OFFLINE
+    # As code, so that a name is no markup.
+    model = f"`{' '.join(parameters.llm.model.replace('`', ' ').split())}`"
+    return _WRITTEN.format(model=model, temperature=parameters.llm.temperature)
 
 
 def _head(parameters: Parameters, splits: Mapping[Split, int]) -> str:
@@ -67,10 +82,11 @@ def _head(parameters: Parameters, splits: Mapping[Split, int]) -> str:
     files = "\n".join(f"  - split: {split}\n    path: {split}.{written}" for split in splits)
     # A text of JSON is one of YAML too.
     name = json.dumps(parameters.name or parameters.dataset_name_used, ensure_ascii=False)
+    kind = "extractive" if parameters.llm is None else "synthetic"
     return (
         f"---\npretty_name: {name}\nversion: {json.dumps(parameters.version)}\n"
         f"task_categories:\n- {_TASKS[parameters.generation_mode]}\nsize_categories:\n- {size}\n"
-        f"tags:\n- extractive\nconfigs:\n- config_name: default\n  data_files:\n{files}\n---\n"
+        f"tags:\n- {kind}\nconfigs:\n- config_name: default\n  data_files:\n{files}\n---\n"
     )
 
 

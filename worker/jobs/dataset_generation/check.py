@@ -10,6 +10,7 @@ from worker.context import PermanentError
 from worker.jobs.dataset_generation.model import Draft, Item
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.records import is_valid, text_of
+from worker.jobs.dataset_generation.support import is_supported
 from worker.jobs.shared.files import Record
 
 Reason = Literal["schema", "ungrounded", "too_short", "too_long", "duplicate", "leakage"]
@@ -27,6 +28,7 @@ class Check:
 
     def __init__(self, parameters: Parameters) -> None:
         self._schema = parameters.schema_used
+        self._is_written = parameters.mode == "llm"
         self._shortest = parameters.min_output_chars
         self._fits = None if parameters.max_record_tokens is None else _fitting(parameters.max_record_tokens)
 
@@ -34,7 +36,7 @@ class Check:
         """Why the record is refused, or None."""
         if not is_valid(record, self._schema):
             return "schema"
-        if not (_is_labelled(item, draft) if draft.labels else is_grounded(draft.output, draft.parts, item.text)):
+        if not self._is_grounded(item, draft):
             return "ungrounded"
         # The names of categories are as short as they are.
         if len(draft.input if draft.labels else draft.output) < self._shortest:
@@ -42,6 +44,13 @@ class Check:
         if self._fits is not None and not self._fits(text_of(record)):
             return "too_long"
         return None
+
+    def _is_grounded(self, item: Item, draft: Draft) -> bool:
+        if draft.labels:
+            return _is_labelled(item, draft)
+        if self._is_written:
+            return is_supported(draft.task, draft.output, draft.parts, item.text)
+        return is_grounded(draft.output, draft.parts, item.text)
 
 
 def is_grounded(output: str, parts: Sequence[str], text: str) -> bool:

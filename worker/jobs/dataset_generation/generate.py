@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final
 
 from worker.jobs.dataset_generation.check import Check
 from worker.jobs.dataset_generation.model import Draft, Generator, Item
@@ -14,8 +13,6 @@ from worker.jobs.dataset_generation.records import record_of
 from worker.jobs.dataset_generation.rejected import Rejected
 from worker.jobs.dataset_generation.spool import Spool
 from worker.jobs.shared.files import Record
-
-_BATCH: Final = 200
 
 
 def generate(
@@ -30,7 +27,7 @@ def generate(
 ) -> None:
     """Fill the spool. `total`: how many items there are."""
     done = 0
-    for batch in _batches(items):
+    for batch in _batches(items, generator.batch_size):
         for item, drafts in zip(batch, generator.drafts(batch), strict=True):
             spool.add(item, list(_fit(item, drafts, schema, check, rejected)))
         done += len(batch)
@@ -49,7 +46,7 @@ def _fit(
             rejected.add(reason, item.document_id, item.chunk_id, draft.task, record)
 
 
-def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     waiting = iter(items)
-    while batch := list(islice(waiting, _BATCH)):
+    while batch := list(islice(waiting, size)):
         yield batch

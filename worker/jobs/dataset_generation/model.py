@@ -42,7 +42,8 @@ class Draft(NamedTuple):
     """A record before it has the form of a schema.
 
     `instruction`: what is asked; `input`: the text it is asked of, or ""; `parts`: what `output` is made of, each as it
-    stands in the source; `focus`: the part of the source that the record is about, None for all of it.
+    stands in the source, or of what a model wrote the passages that it rests on; `focus`: the part of the source that
+    the record is about, None for all of it.
     """
 
     task: str
@@ -55,7 +56,13 @@ class Draft(NamedTuple):
 
 
 class Generator(Protocol):
-    """The one place where records come from: offline from the texts themselves."""
+    """The one place where records come from: offline from the texts themselves, else from a model.
+
+    `batch_size`: how many items it wants at a time.
+    """
+
+    @property
+    def batch_size(self) -> int: ...
 
     def drafts(self, items: Sequence[Item]) -> Sequence[Sequence[Draft]]:
         """For each item at most `datasets_per_chunk` drafts, the same ones in every run."""

@@ -7,13 +7,14 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from worker.jobs.dataset_generation.modes import (
-    NEEDS_LLM,
+    OFFLINE,
     PLACEHOLDERS,
     SCHEMAS,
+    WITH_LLM,
     Format,
     GenerationMode,
     SchemaName,
@@ -21,6 +22,7 @@ from worker.jobs.dataset_generation.modes import (
 )
 from worker.jobs.dataset_generation.sources import DatasetSource, DataSource
 from worker.jobs.shared.input_files import find_problem
+from worker.jobs.shared.llm.options import LlmMode, LlmOptions
 from worker.jobs.shared.source import Problem, SourceJob, TaxonomySource, file_problems, jobs_of
 from worker.jobs.shared.taxonomy import CategoryNames, Node
 
@@ -30,12 +32,12 @@ _SEMVER: Final = (
 _ALMOST: Final = 1e-6
 
 
-class Parameters(BaseModel):
-    """Offline: records are made of sentences and sections of the texts, without a model."""
+class Parameters(LlmMode):
+    """Offline: records are made of sentences and sections of the texts, without a model. Mode `llm`: a model writes
+    them, one request a chunk."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
-    mode: Literal["offline"] = "offline"
     seed: int = Field(42, ge=0, lt=2**32)
     project_id: str | None = Field(None, max_length=255, description="a label of your own")
     name: str | None = Field(None, max_length=255, description="a label of your own")
@@ -75,17 +77,20 @@ class Parameters(BaseModel):
     prompt: str | None = Field(
         None, min_length=1, max_length=20_000, description=f"mode 'llm' only; may use {', '.join(PLACEHOLDERS)} in {{}}"
     )
-    concurrency: int = Field(4, ge=1, le=64, description="mode 'llm' only")
-    batch_size: int = Field(50, ge=1, le=10_000, description="mode 'llm' only")
+    concurrency: int | None = Field(None, ge=1, le=64, description="mode 'llm' only; instead of llm.concurrency")
+    batch_size: int = Field(50, ge=1, le=10_000, description="chunks that are in hand together; mode 'llm' only")
     dataset_name: str | None = Field(None, pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=96)
     version: str = Field("1.0.0", pattern=_SEMVER, max_length=64)
 
     @field_validator("generation_mode")
     @classmethod
-    def _check_mode(cls, mode: GenerationMode) -> GenerationMode:
-        if mode in NEEDS_LLM:
+    def _check_mode(cls, mode: GenerationMode, info: ValidationInfo) -> GenerationMode:
+        if mode not in OFFLINE and info.data.get("mode") == "offline":
             message = f"'{mode}' needs mode 'llm', because no text holds such words; offline there are: "
-            raise ValueError(message + ", ".join(SCHEMAS))
+            raise ValueError(message + ", ".join(OFFLINE))
+        if mode not in WITH_LLM and info.data.get("mode") == "llm":
+            message = f"'{mode}' takes its answers from what is there already; for mode 'llm' there are: "
+            raise ValueError(message + ", ".join(WITH_LLM))
         return mode
 
     @field_validator("taxonomy")
@@ -177,6 +182,12 @@ class Parameters(BaseModel):
         return self.dataset_name or slug or f"{self.generation_mode}-dataset"
 
     @property
+    def llm_used(self) -> LlmOptions | None:
+        if self.llm is None or self.concurrency is None:
+            return self.llm
+        return self.llm.model_copy(update={"concurrency": self.concurrency})
+
+    @property
     def shares(self) -> dict[Split, float]:
         """Of the splits that are wanted, with the same order for the same splits."""
         return {name: self.splits[name] for name in ("train", "validation", "test") if self.splits.get(name, 0) > 0}
@@ -219,9 +230,13 @@ def labels_required(what: str) -> str:
 def prompt_problem(prompt: str) -> str | None:
     """What is wrong with the placeholders of a prompt, or None."""
     try:
-        names = [name for _, name, _, _ in Formatter().parse(prompt) if name is not None]
+        fields = [
+            (name, spec, conversion) for _, name, spec, conversion in Formatter().parse(prompt) if name is not None
+        ]
     except ValueError as error:
         return f"is not a template: {error}; write {{{{ and }}}} for braces"
+    # What follows a name could ask for a text of any length.
+    names = [f"{name}!" if conversion else f"{name}:" if spec else name for name, spec, conversion in fields]
     unknown = [name for name in names if name not in PLACEHOLDERS]
     if unknown:
         known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)

@@ -16,7 +16,7 @@ _WINDOW: Final = 10_000
 _PERCENTILES: Final = (5, 25, 50, 75, 95, 99)
 _MOST_LABELS: Final = 200
 # Their answers are sentences; others are lists or names.
-_PROSE: Final = ("about", "heading", "sentence", "summary", "completion", "cloze")
+_PROSE: Final = ("about", "heading", "sentence", "summary", "completion", "cloze", "summarization", "question")
 
 
 class Distinct:

@@ -14,7 +14,8 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
 
     Raises PermanentError `labels_required`, `chunks_required`, `no_chunks`, `no_records`, `unknown_category`,
     `ambiguous_category`, `split_too_small`, `quality_threshold_not_met`, `missing_dependency` or what reading the
-    sources raises, StorageError and JobCancelled; after all of them no artefact is left.
+    sources raises, in mode `llm` also what `open_llm`, `Llm.map` and `Llm.raise_if_nothing_came` raise, StorageError
+    and JobCancelled; after all of them no artefact is left.
     """
     require([*_MODULES, *(["pyarrow"] if "parquet" in parameters.formats else [])], "pipeline")
     # Only now: what it imports may have been missing.

@@ -1,4 +1,4 @@
-"""How records ask. They ask for what the text itself says, because nothing else is ever answered offline."""
+"""How records ask, where no model puts the question. They ask for what the text says, which nothing else can answer."""
 
 from __future__ import annotations
 
@@ -64,6 +64,18 @@ TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
         "Replace ____ by the missing term and give the full sentence.",
         "Complete the sentence.",
         "Which term is missing? Answer with the complete sentence.",
+    ),
+    "own_summary": (
+        "Summarise the text.",
+        "Sum up the text in a few sentences.",
+        "Give a short summary of the text.",
+        "Say briefly what the text is about.",
+    ),
+    "own_question": (
+        "Write a question that the text answers.",
+        "Ask something that can be answered with the text.",
+        "Which question does the text answer?",
+        "Make up a question for a reader of the text.",
     ),
     "completion": (
         "Continue the text.",

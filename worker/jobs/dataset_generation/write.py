@@ -15,6 +15,7 @@ from worker.jobs.dataset_generation.quality import Quality
 from worker.jobs.dataset_generation.records import is_valid
 from worker.jobs.dataset_generation.rejected import Rejected
 from worker.jobs.dataset_generation.spool import Entry, Source, Spool
+from worker.jobs.dataset_generation.support import is_supported
 from worker.jobs.dataset_generation.writers import Writer, open_writer
 from worker.jobs.shared.files import FileEntry, Record, entry_of
 from worker.jobs.shared.workspace import storing
@@ -60,6 +61,8 @@ def _with_sources(spool: Spool) -> Iterator[tuple[Entry, Source]]:
 def _measure(quality: Quality, entry: Entry, source: Source, parameters: Parameters) -> None:
     if entry.labels:
         is_found = set(entry.labels) <= set(entry.known)
+    elif parameters.mode == "llm":
+        is_found = is_supported(entry.task, entry.output, entry.parts, source.text)
     else:
         is_found = is_grounded(entry.output, entry.parts, source.text)
     valid = is_valid(entry.record, parameters.schema_used)
