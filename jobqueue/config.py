@@ -10,11 +10,11 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import redis
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from jobqueue.config_values import DottedName, EndpointUrl, Name, RedisUrl
 from jobqueue.errors import ConfigurationError
 
 ENVIRONMENT_PREFIX = "JOBQUEUE_"
@@ -24,34 +24,8 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _dotted(value: str) -> str:
-    module, colon, name = value.partition(":")
-    if not colon or not all(part.isidentifier() for part in [*module.split("."), name]):
-        raise ValueError("must look like 'package.module:name'")
-    return value
-
-
-def _usable_url(value: str) -> str:
-    """redis-py's own judgement, without connecting: an address that it cannot use must not look like an outage."""
-    if value == "embedded":
-        return value
-    if not value.partition("://")[2]:
-        raise ValueError("must be embedded, or an address that begins with redis://, rediss:// or unix://")
-    try:
-        redis.ConnectionPool.from_url(value).make_connection()
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"not a usable address: {error}") from None
-    return value
-
-
-DottedName = Annotated[str, AfterValidator(_dotted)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
-
-
 class RedisSettings(_Section):
-    url: Annotated[str, AfterValidator(_usable_url)] = Field(
-        "embedded", description="embedded, or redis://, rediss://, unix://"
-    )
+    url: RedisUrl = Field("embedded", description="embedded, or redis://, rediss://, unix://")
     key_prefix: str = Field("rq", pattern=r"^[A-Za-z0-9_.:\-{}]{1,64}$", description="RQ's own rule for RQ_KEY_PREFIX")
     maxmemory_mb: int = Field(2048, ge=16, description="embedded server only; writes are refused beyond it")
     call_timeout_seconds: float = Field(1.5, gt=0, le=60)
@@ -122,6 +96,12 @@ class WorkerSettings(_Section):
     tick_seconds: float = Field(1.0, gt=0, description="between two looks for expired leases and due jobs")
 
 
+class LlmSettings(_Section):
+    base_urls: tuple[EndpointUrl, ...] = Field(
+        (), description="OpenAI-compatible endpoints that jobs may use wherever they are, and with keys of the worker"
+    )
+
+
 class LogSettings(_Section):
     format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, elsewhere json")
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -163,6 +143,7 @@ class Settings(_Section):
     retention: RetentionSettings = RetentionSettings()
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = WorkerSettings()
+    llm: LlmSettings = LlmSettings()
     log: LogSettings = LogSettings()
     job_types: dict[Name, JobTypeSettings] = Field(default_factory=dict)
 
@@ -264,7 +245,12 @@ def _place_of(name: str, job_types: Mapping[str, Any]) -> tuple[str, ...] | None
     return None
 
 
-_LISTS = {("worker", "queues"), ("worker", "allowed_functions"), ("server", "allowed_hosts")}
+_LISTS = {
+    ("worker", "queues"),
+    ("worker", "allowed_functions"),
+    ("server", "allowed_hosts"),
+    ("llm", "base_urls"),
+}
 
 
 def _parse(place: tuple[str, ...], text: str) -> Any:

@@ -54,6 +54,9 @@ async def check_parameters(settings: Settings, job_type: str, parameters: dict[s
     if known is None:
         raise UnknownJobTypeError(job_type, sorted(settings.job_types))
     model = _validate(load_model(known.parameters), parameters, settings.server.max_parameters_bytes)
+    check_llm = getattr(model, "check_llm", None)
+    if check_llm is not None:
+        _refuse(check_llm(settings.llm.base_urls))
     check_inputs = getattr(model, "check_inputs", None)
     # A thread costs more than all the rest; most jobs that name no file need none.
     if check_inputs is not None and getattr(model, "names_files", True):
@@ -90,7 +93,10 @@ def _validate(model: type[BaseModel], parameters: dict[str, Any], most_bytes: in
 
 
 async def _check_inputs(check_inputs: Any, input_root: Path) -> None:
-    problems: list[Problem] = await asyncio.to_thread(check_inputs, input_root)
+    _refuse(await asyncio.to_thread(check_inputs, input_root))
+
+
+def _refuse(problems: list[Problem]) -> None:
     if problems:
         raise InvalidParameterError([(("parameters", *loc), msg) for loc, msg in problems])
 

@@ -19,6 +19,14 @@ class PermanentError(Exception):
         self.code = code
 
 
+class RetryableError(Exception):
+    """A failure that another attempt may mend; `code` and the text as in PermanentError."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
 class JobContext(Protocol):
     """The same in both modes: in the worker's loop (`async`) and in a child process (`process`).
 
@@ -42,6 +50,11 @@ class JobContext(Protocol):
     @property
     def input_root(self) -> Path:
         """The only folder that a job may read user files from."""
+        ...
+
+    @property
+    def llm_base_urls(self) -> tuple[str, ...]:
+        """Endpoints of language models that the operator lets jobs use wherever they are."""
         ...
 
     @property

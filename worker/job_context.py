@@ -29,6 +29,7 @@ class JobFacts:
     jobs_dir: str
     input_root: str
     deadline: float | None
+    llm_base_urls: tuple[str, ...] = ()
 
 
 class Context:
@@ -68,6 +69,11 @@ class Context:
     @property
     def input_root(self) -> Path:
         return Path(self._facts.input_root)
+
+    @property
+    def llm_base_urls(self) -> tuple[str, ...]:
+        # A list when it came as JSON.
+        return tuple(self._facts.llm_base_urls)
 
     @property
     def seconds_left(self) -> float | None:

@@ -173,6 +173,7 @@ class JobRun(Stoppable):
             jobs_dir=str(storage.jobs_dir),
             input_root=str(storage.input_root),
             deadline=None if limit is None else time.monotonic() + limit,
+            llm_base_urls=self._settings.llm.base_urls,
         )
 
     def _open_notes(self) -> ProgressThrottle:

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from worker.context import PermanentError
+from worker.context import PermanentError, RetryableError
 
 MOST_ERROR_CHARACTERS: Final = 1000
 MOST_DETAIL_BYTES: Final = 16 * 1024
@@ -49,7 +49,7 @@ def fault_of(error: BaseException) -> Fault:
         # Without the file's name: users read this line, and the folders of this machine are not theirs.
         text = error.strerror
     permanent = isinstance(error, PermanentError)
-    line = text if permanent else f"{name}: {text}" if text else name
+    line = text if isinstance(error, (PermanentError, RetryableError)) else f"{name}: {text}" if text else name
     return Fault(one_line(line), tail("".join(story.format())), permanent)
 
 

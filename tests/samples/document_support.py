@@ -22,6 +22,7 @@ class FakeContext:
     job_id, user_id, attempt = "job-1", "user-1", 1
     cancelled = False
     seconds_left = None
+    llm_base_urls: tuple[str, ...] = ()
     log = logging.getLogger("test.documents")
 
     def __init__(

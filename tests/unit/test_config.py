@@ -198,6 +198,19 @@ def test_urls_of_all_kinds_are_taken(tmp_path: Path, url: str) -> None:
     assert load(tmp_path, JOBQUEUE_REDIS_URL=url).redis.url == url
 
 
+def test_endpoints_of_models_are_listed(tmp_path: Path) -> None:
+    assert load(tmp_path).llm.base_urls == ()
+    assert load(tmp_path, '[llm]\nbase_urls = ["http://127.0.0.1:1/v1"]').llm.base_urls == ("http://127.0.0.1:1/v1",)
+    settings = load(tmp_path, JOBQUEUE_LLM_BASE_URLS="http://127.0.0.1:1/v1, https://h/v1")
+    assert settings.llm.base_urls == ("http://127.0.0.1:1/v1", "https://h/v1")
+
+
+@pytest.mark.parametrize("url", ["h/v1", "ftp://h/v1", "http:///v1", "http://u:w@h/v1", "http://h/v1?a=b", "http://["])
+def test_an_endpoint_must_be_an_address(tmp_path: Path, url: str) -> None:
+    (line,) = mistakes(tmp_path, JOBQUEUE_LLM_BASE_URLS=url)
+    assert "llm.base_urls" in line
+
+
 @pytest.mark.parametrize("content", [b"[server", b"\xff", b"a = 1\na = 2"])
 def test_an_unreadable_file_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "config.toml"

@@ -49,6 +49,7 @@ def context_facts(ctx: JobContext, parameters: Params) -> dict[str, Any]:
         "folder": str(ctx.folder),
         "input_root": str(ctx.input_root),
         "seconds_left": ctx.seconds_left,
+        "llm_base_urls": list(ctx.llm_base_urls),
     }
 
 

@@ -30,6 +30,7 @@ def settings_with(folder: Path, function: str = "sync_ok", mode: str = "process"
         {
             "storage": {"data_dir": folder / "data", "input_root": folder / "input"},
             "worker": {"allowed_functions": ["nothing.*", "plain_for_tests.*"]},
+            "llm": {"base_urls": ["http://127.0.0.1:1/v1"]},
             "job_types": {"tested": kind},
         }
     )

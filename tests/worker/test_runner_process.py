@@ -55,6 +55,7 @@ async def test_the_context_tells_what_the_job_is(tmp_path: Path) -> None:
         "fence": 77,
         "folder": str(settings.storage.jobs_dir / job_id),
         "input_root": str(tmp_path / "input"),
+        "llm_base_urls": ["http://127.0.0.1:1/v1"],
     }
     assert (settings.storage.jobs_dir / job_id / "made.txt").exists()
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.context import PermanentError, RetryableError
 from worker.note import Note
 from worker.process_job import _ending
 from worker.wording import fault, fault_of, one_line, tail
@@ -44,6 +45,12 @@ def test_the_cause_is_in_the_detail() -> None:
 
 def test_a_fault_has_a_name() -> None:
     assert fault("JobTimeout", "late\n") == ("JobTimeout: late", "", False)
+
+
+@pytest.mark.parametrize(("kind", "is_permanent"), [(PermanentError, True), (RetryableError, False)])
+def test_an_error_with_a_code_is_told_by_it(kind: type[Exception], is_permanent: bool) -> None:
+    assert fault_of(kind("some_code", "A sentence.")).error == "some_code: A sentence."
+    assert fault_of(kind("some_code", "A sentence.")).permanent is is_permanent
 
 
 @pytest.mark.parametrize(
