@@ -52,9 +52,7 @@ class OfflineLabeller:
         return self._space.is_small
 
     def label(self, chunks: Sequence[Chunk]) -> list[Labels]:
-        rows = self._space.chunks[self._next : self._next + len(chunks)]
-        self._next += len(chunks)
-        similarities = self._similarities(rows)
+        similarities = self.similarities(chunks)
         confidences = self._decision.confidences(similarities)
         passing = self._decision.passing(confidences)
         labels = [Labels([], frozenset(np.flatnonzero(row).tolist())) for row in passing]
@@ -65,6 +63,12 @@ class OfflineLabeller:
         for number, span in found:
             labels[number].spans.append(span)
         return labels
+
+    def similarities(self, chunks: Sequence[Chunk]) -> Matrix:
+        """One row a chunk, one column a category. The next ones, as those of `label`."""
+        rows = self._space.chunks[self._next : self._next + len(chunks)]
+        self._next += len(chunks)
+        return self._similarities(rows)
 
     def _of_chunks(self, chunks: Sequence[Chunk], confidences: Matrix, passing: Flags) -> Iterator[tuple[int, Span]]:
         wanted = self._decision.wanted(passing)
