@@ -76,11 +76,8 @@ def by_passage(sky: Answer, sea: Answer) -> Reply:
 def test_quotes_of_the_model_become_spans_of_the_document(tmp_path: Path) -> None:
     sky = found((COOKING, "the dough went into the oven", 0.8), (ASTRONOMY, "looked at the moon", 0.9))
     job = LlmJob(tmp_path, by_passage(sky, found((SAILING, SEA, 1))))
-    assert job.told == [
-        (ASTRONOMY, "looked at the moon"),
-        (COOKING, "the dough went into the oven"),
-        (SAILING, SEA),
-    ]
+    expected = [(ASTRONOMY, "looked at the moon"), (COOKING, "the dough went into the oven"), (SAILING, SEA)]
+    assert job.told == expected
     document = " " * 10 + SKY + " " * (190 - len(SKY)) + SEA
     assert all(document[line["start"] : line["end"]] == line["text"] for line in job.lines)
     first = job.lines[0]
@@ -155,8 +152,9 @@ def test_quotes_that_overlap_are_one_and_the_lower_category_of_a_branch_stays(tm
 
 
 def test_nonsense_fails_its_chunk_only(tmp_path: Path) -> None:
-    job = LlmJob(tmp_path, by_passage(NONSENSE, found((SAILING, "rudder", 1))), extraction_type="both")
-    assert {line["chunk_id"] for line in job.lines} == {"d:1"}
+    values = {"extraction_type": "both", "entity_patterns": [{"name": "word", "pattern": "moon|hurt"}]}
+    job = LlmJob(tmp_path, by_passage(NONSENSE, found((SAILING, "rudder", 1))), **values)
+    assert job.told == [(SAILING, "rudder"), ("entity:word", "hurt")]
     (error,) = job.result["errors"]
     assert error == read_lines(job.ctx.folder / "errors.jsonl")[0]
     assert (error["code"], error["chunk_id"], error["document_id"]) == ("llm_bad_reply", "d:0", "d")
@@ -193,15 +191,13 @@ def test_an_endpoint_that_is_down_can_be_tried_again(tmp_path: Path, count: int)
 
 
 def test_the_budget_is_kept(tmp_path: Path) -> None:
-    answer = found()
-    job = LlmJob(tmp_path, answer, chunks=corpus(12), llm={"max_requests": 5}, batch_size=3)
+    job = LlmJob(tmp_path, found(), chunks=corpus(12), llm={"max_requests": 5}, batch_size=3)
     assert len(job.stub.asked) == 5 and job.result["failed_chunks"] == 7
     assert {error["code"] for error in job.result["errors"]} == {"llm_budget_spent"}
 
 
-def judged(right: Callable[[int], bool], stub_finds: Reply | None = None) -> Reply:
-    sky = found((ASTRONOMY, "the moon", 0.9), (COOKING, "the dough", 0.8))
-    finds = stub_finds or by_passage(sky, found())
+def judged(right: Callable[[int], bool]) -> Reply:
+    finds = by_passage(found((ASTRONOMY, "the moon", 0.9), (COOKING, "the dough", 0.8)), found())
 
     def answer(asked: Asked) -> Answer:
         if not is_judging(asked):
@@ -270,10 +266,9 @@ def test_words_that_do_not_occur_are_no_matter_when_the_model_is_asked_about_all
 
 def test_many_chunks_in_batches_with_progress(tmp_path: Path) -> None:
     def answer(asked: Asked) -> Answer:
-        passage = asked.text.partition("Passage:\n")[2]
-        return found((ASTRONOMY, passage, 0.9))
+        return found((ASTRONOMY, asked.text.partition("Passage:\n")[2], 0.9))
 
-    job = LlmJob(tmp_path, answer, chunks=corpus(250), batch_size=100, enable_validation_stage=False)
+    job = LlmJob(tmp_path, answer, chunks=corpus(250), batch_size=100)
     assert [line["chunk_id"] for line in job.lines] == [chunk["chunk_id"] for chunk in corpus(250)]
     notes = job.ctx.notes
     assert [note[0] for note in notes] == sorted(note[0] for note in notes) and notes[-1][0] == 1
