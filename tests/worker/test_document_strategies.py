@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from pydantic import ValidationError
 from samples import document_support as support
 
 from worker.context import PermanentError
-from worker.jobs.document_processing import borders, chunk_document, topics
+from worker.jobs.document_processing import borders, chunk_document
 from worker.jobs.document_processing.chunk import Chunk, chunk
 from worker.jobs.document_processing.decode import normalise
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.markdown import find_headings
 from worker.jobs.document_processing.marks import Marks
-from worker.jobs.document_processing.measure import Measure, sentences
+from worker.jobs.document_processing.measure import Measure
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.parsed import Parsed
 from worker.jobs.document_processing.run import run
@@ -261,31 +260,6 @@ def test_semantic_segment_that_is_too_large_is_cut() -> None:
 @pytest.mark.parametrize("text", ["One word.", "Two words. Two words.", "!!! ??? ...", "水道の水は毎日検査されます。"])
 def test_semantic_with_hardly_any_text(text: str) -> None:
     assert texts_of(text, make("semantic"), learned=Topics.fit(lambda: iter([text]), 42)) == [text]
-
-
-def test_very_many_sentences_are_learned_from_an_even_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topics, "MOST_SENTENCES", 30)
-    texts = [f"Number {n} is here. It is word{n}." for n in range(50)]
-    sample = list(topics._sample(iter(texts), 100))
-    assert len(sample) == 30
-    assert {int(words) // 10 for text in sample for words in re.findall(r"\d+", text)} == {0, 1, 2, 3, 4}
-
-
-def test_very_long_text_is_joined_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topics, "_BLOCK", 10)
-    text = prose(0, 35, 1)
-    found = Topics.fit(lambda: iter([text]), 42).borders(text, 3.0)
-    spans = sentences(text)
-    assert set(found) >= {spans[n][0] for n in (10, 20, 30)} and found == sorted(set(found))
-
-
-def test_sentences_cover_the_text() -> None:
-    text = "# Title\n\n Dr. Smith came.  He left 👩‍👩‍👧‍👦! \n\n水道の水。毎日検査。 " + "x" * 30_000 + " end"
-    spans = sentences(text)
-    covered = {place for start, end in spans for place in range(start, end)}
-    assert all(place in covered or character.isspace() for place, character in enumerate(text))
-    assert all(first[1] <= second[0] for first, second in pairwise(spans))
-    assert "Dr. Smith came." in {text[start:end] for start, end in spans}
 
 
 def semantic_job(folder: Path, **values: Any) -> tuple[dict[str, Any], Any]:

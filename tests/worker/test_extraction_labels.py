@@ -15,7 +15,7 @@ from worker.jobs.extraction.decide import Decision
 from worker.jobs.extraction.feedback import Feedback
 from worker.jobs.extraction.neighbours import Neighbours
 from worker.jobs.extraction.relations import normalised
-from worker.jobs.extraction.sentences import runs, smoothed
+from worker.jobs.extraction.sentences import in_context, runs, smoothed
 from worker.jobs.extraction.space import profile_of
 from worker.jobs.shared.sentences import sentences_of
 
@@ -136,6 +136,11 @@ def test_sentences() -> None:
 def test_smoothing_takes_two_neighbours_on_each_side() -> None:
     scores = np.array([[0.0], [0.0], [1.0], [0.0], [0.0], [0.0]], dtype=np.float32)
     assert smoothed(scores)[:, 0] == pytest.approx([1 / 3, 1 / 4, 1 / 5, 1 / 5, 1 / 4, 0])
+
+
+def test_sentences_stand_by_one_part_in_five_for_what_their_chunk_speaks_of() -> None:
+    alone = np.array([[0.5, 0.1]], dtype=np.float32)
+    assert in_context(alone, np.array([0.0, 0.6], dtype=np.float32))[0] == pytest.approx([0.4, 0.2])
 
 
 def test_runs_stay_above_half_the_maximum() -> None:

@@ -22,6 +22,7 @@ from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.source import SourceJob
 
 GIVEN = {"source": {"chunks": [{"text": "a star"}]}, "taxonomy": {"taxonomy": TAXONOMY}}
+LLM = {"base_url": "https://example.org/v1", "model": "m"}
 TREE = {
     "name": "root",
     "children": [
@@ -42,7 +43,15 @@ def made(**values: Any) -> Parameters:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"mode": "llm"}, "Input should be 'offline'"),
+        ({"mode": "large"}, "Input should be 'offline' or 'llm'"),
+        ({"mode": "llm"}, "mode 'llm' needs llm"),
+        ({"llm": LLM}, "llm is for mode 'llm'"),
+        ({"mode": "llm", "llm": {**LLM, "key": "secret"}}, "not permitted"),
+        ({"mode": "llm", "llm": LLM, "prefilter": 0}, "greater than or equal to 1"),
+        ({"mode": "llm", "llm": LLM, "prefilter": 101}, "less than or equal to 100"),
+        ({"prefilter": 5}, "prefilter is for mode 'llm'"),
+        ({"mode": "llm", "llm": LLM, "granularity": "sentence"}, "granularity is for mode 'offline'"),
+        ({"mode": "llm", "llm": LLM, "extraction_type": "ner"}, "entities are found without a model"),
         ({"more": 1}, "not permitted"),
         ({"source": None}, "should be a valid dictionary"),
         ({"taxonomy": {}}, "exactly one of job_id, path, taxonomy"),
@@ -84,6 +93,7 @@ def test_defaults() -> None:
     given = made()
     assert given.model_dump(exclude={"source", "taxonomy"}) == {
         "mode": "offline",
+        "llm": None,
         "seed": 42,
         "project_id": None,
         "name": None,
@@ -94,6 +104,7 @@ def test_defaults() -> None:
         "confidence_threshold": 0.5,
         "max_labels_per_chunk": 3,
         "granularity": "chunk",
+        "prefilter": 5,
         "entity_patterns": None,
         "fuzzy_keywords": False,
         "enable_validation_stage": False,

@@ -54,6 +54,7 @@ def test_result_and_lines(tmp_path: Path) -> None:
     assert job.result | {"warnings": []} == {
         "status": "completed",
         "processed_chunks": 60,
+        "failed_chunks": 0,
         "chunks_with_results": len({line["chunk_id"] for line in lines}),
         "total_results": len(lines),
         "by_category": {
@@ -66,6 +67,7 @@ def test_result_and_lines(tmp_path: Path) -> None:
         "uncovered_categories": [],
         "warnings": [],
         "artifacts": {"extractions": "extractions.jsonl", "manifest": "manifest.json"},
+        "llm": None,
         "errors": [],
     }
     assert all(0.5 <= line["confidence"] <= 1 and line["validated"] is None for line in lines)

@@ -12,14 +12,13 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from bench.quality.corpora import Row, Story, reuters
 from samples.document_support import FakeContext, read_lines
 
 from worker.jobs.document_processing.parameters import Parameters as DocumentParameters
-from worker.jobs.document_processing.parameters import Strategy
 from worker.jobs.document_processing.run import run as run_documents
 from worker.jobs.extraction.parameters import Parameters
 from worker.jobs.extraction.run import run
@@ -59,8 +58,6 @@ TOPICS = {
     "soybean": ("soybeans", "Soybean crop, planting, crushing, meal and export sales."),
 }
 DOCUMENTS, STORIES = 200, 10
-# As long as one of the longer stories.
-CHUNK = 1600
 
 # From, to before, topics.
 Place = tuple[int, int, set[str]]
@@ -139,18 +136,19 @@ def span_rows(folder: Path) -> list[Row]:
     """Documents of ten stories each: which characters get the topic of their story?"""
     folder.mkdir()
     truth = write_documents(folder)
-    is_semantic = "semantic" in get_args(Strategy)
-    chunking = {"chunk_strategy": "semantic"} if is_semantic else {"chunk_strategy": "character", "chunk_size": CHUNK}
-    kind = "semantic chunks" if is_semantic else f"sentences in chunks of {CHUNK} characters"
     documents = FakeContext(folder / "documents", folder)
-    given = {"documents": [{"path": f"{name}.txt"} for name in truth], "overlap": 0, **chunking}
+    given = {"documents": [{"path": f"{name}.txt"} for name in truth], "chunk_strategy": "semantic"}
     run_documents(documents, DocumentParameters.model_validate(given))
     names = {line["document_id"]: line["name"] for line in read_lines(documents.folder / "documents.jsonl")}
-    granularity = "chunk" if is_semantic else "sentence"
-    found = found_in(folder, "extraction", source={"job_id": "documents"}, granularity=granularity)
+    return [_span_row(folder, truth, names, granularity) for granularity in ("chunk", "sentence")]
+
+
+def _span_row(folder: Path, truth: dict[str, list[Place]], names: dict[str, str], granularity: str) -> Row:
+    found = found_in(folder, granularity, source={"job_id": "documents"}, granularity=granularity)
     for line in found:
         line["document_id"] = names[line["document_id"]].removesuffix(".txt")
-    return [Row(f"extraction: F1 of characters, documents of 10 stories, {kind}", span_f1(truth, found), 0.66, 0.70)]
+    measure = f"extraction: F1 of characters, documents of 10 stories, semantic chunks, by {granularity}"
+    return Row(measure, span_f1(truth, found), 0.66, 0.70)
 
 
 def write_documents(folder: Path) -> dict[str, list[Place]]:

@@ -1,4 +1,5 @@
-"""The files of the job: `extractions.jsonl`, `relations.jsonl` when asked for and, last, `manifest.json`."""
+"""The files of the job: `extractions.jsonl`, `relations.jsonl` when asked for, `errors.jsonl` in mode `llm` and, last,
+`manifest.json`."""
 
 from __future__ import annotations
 
@@ -8,13 +9,14 @@ from typing import Final
 
 from worker.context import JobContext
 from worker.jobs.extraction.parameters import Parameters
+from worker.jobs.shared.failures import ERRORS
 from worker.jobs.shared.files import FileEntry
 from worker.jobs.shared.manifest import make_manifest
 from worker.jobs.shared.workspace import publish
 
 EXTRACTIONS: Final = "extractions.jsonl"
 RELATIONS: Final = "relations.jsonl"
-PUBLISHED: Final = (EXTRACTIONS, RELATIONS)
+PUBLISHED: Final = (EXTRACTIONS, RELATIONS, ERRORS)
 _LIBRARIES = ("numpy", "pyahocorasick", "rapidfuzz", "regex", "scikit-learn", "scipy", "sentencex")
 
 
@@ -33,7 +35,7 @@ def publish_all(
         "extraction",
         parameters=parameters.as_used(),
         seed=parameters.seed,
-        libraries=_LIBRARIES,
+        libraries=_LIBRARIES if parameters.llm is None else (*_LIBRARIES, "openai"),
         inputs=inputs,
         files=files,
         started=started,

@@ -25,7 +25,7 @@ class Decision:
     def __init__(self, categories: Sequence[Category], threshold: float, *, is_contextual: bool) -> None:
         self._categories = categories
         self._is_contextual = is_contextual
-        self._thresholds = np.array([max(threshold, c.threshold or 0.0) for c in categories], dtype=np.float32)
+        self._thresholds = thresholds_of(categories, threshold)
         self._selected = np.array([c.is_selected for c in categories], dtype=np.bool_)
         self.groups = groups_of(categories)
 
@@ -68,6 +68,11 @@ class Decision:
             if category.parent is not None:
                 below[:, category.parent] |= wanted[:, category.index] | below[:, category.index]
         return wanted & ~below
+
+
+def thresholds_of(categories: Sequence[Category], threshold: float) -> Matrix:
+    """A category's own one wins when it is higher."""
+    return np.array([max(threshold, c.threshold or 0.0) for c in categories], dtype=np.float32)
 
 
 def groups_of(categories: Sequence[Category]) -> list[npt.NDArray[np.intp]]:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from worker.context import JobContext, PermanentError
 from worker.jobs.extraction.artefacts import EXTRACTIONS, PUBLISHED, RELATIONS, publish_all
+from worker.jobs.extraction.asking import asking
 from worker.jobs.extraction.categories import Category, categories_of
 from worker.jobs.extraction.entities import Entities
 from worker.jobs.extraction.findings import Finding, Lines, Totals
+from worker.jobs.extraction.llm_labels import LlmLabeller
 from worker.jobs.extraction.load import Chunks
 from worker.jobs.extraction.model import Chunk, Labeller, Labels
 from worker.jobs.extraction.offline import OfflineLabeller
@@ -18,7 +20,7 @@ from worker.jobs.extraction.outcome import summary, warnings_of
 from worker.jobs.extraction.parameters import Parameters
 from worker.jobs.extraction.progress import EXTRACT, WRITE
 from worker.jobs.extraction.relations import relations
-from worker.jobs.extraction.validation import Validation
+from worker.jobs.extraction.validation import Validation, validation_of
 from worker.jobs.shared import reading
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.files import FileEntry, JsonLines
@@ -30,22 +32,28 @@ def extract(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     """See `run`."""
     started = datetime.now(UTC)
     progress = Progress(ctx)
-    with workspace(ctx, PUBLISHED) as work:
+    # Asking begins before anything is read: without its key, say, nothing comes of the job.
+    with workspace(ctx, PUBLISHED) as work, asking(ctx, parameters, work, progress) as model:
         categories = load_categories(ctx, parameters)
         chunks = Chunks(ctx, parameters, progress)
         entities = Entities(categories, parameters) if parameters.wants_entities else None
-        labeller = OfflineLabeller(chunks, categories, parameters, progress)
-        _check_profiles(labeller.uncovered, categories)
-        extraction = _Extraction(categories, parameters, labeller, entities)
+        offline = OfflineLabeller(chunks, categories, parameters, progress)
+        _check_profiles(offline.uncovered, categories, parameters)
+        labeller = offline if model is None else LlmLabeller(model, offline, categories, parameters)
+        validation = validation_of(parameters, categories, model)
+        extraction = _Extraction(categories, parameters, labeller, validation, entities)
         files = [extraction.write(work / EXTRACTIONS, chunks, progress)]
+        if model is not None:
+            model.llm.raise_if_nothing_came()
+            files.append(model.failures.entry())
         if parameters.infer_relations:
             files.append(_write_relations(work, chunks.count, progress))
         progress.note(WRITE, "Writing the manifest", chunks.count, 0.9)
         publish_all(ctx, work, parameters, files, chunks.count, started)
     cut_short = entities.patterns.cut_short if entities else 0
-    warnings = list(warnings_of(chunks, labeller.uncovered, is_small=labeller.is_small, cut_short=cut_short))
+    warnings = list(warnings_of(chunks, offline.uncovered, is_small=offline.is_small, cut_short=cut_short))
     progress.finish()
-    return summary(parameters, chunks, extraction.totals, labeller.uncovered, warnings)
+    return summary(parameters, chunks, extraction.totals, offline.uncovered, warnings, model)
 
 
 def load_categories(ctx: JobContext, parameters: Parameters) -> list[Category]:
@@ -57,8 +65,10 @@ def load_categories(ctx: JobContext, parameters: Parameters) -> list[Category]:
         raise PermanentError(error.code, str(error)) from None
 
 
-def _check_profiles(uncovered: Sequence[Category], categories: Sequence[Category]) -> None:
-    if len(uncovered) == len(categories):
+def _check_profiles(uncovered: Sequence[Category], categories: Sequence[Category], parameters: Parameters) -> None:
+    """A model can be asked about categories without a word of theirs, as long as it is asked about all of them."""
+    asks_about_all = parameters.llm is not None and len(categories) <= parameters.prefilter
+    if len(uncovered) == len(categories) and not asks_about_all:
         message = "No category has a word that occurs in the chunks; describe them in the words of the texts."
         raise PermanentError("empty_profile", message)
 
@@ -77,13 +87,14 @@ class _Extraction:
         categories: Sequence[Category],
         parameters: Parameters,
         labeller: Labeller,
+        validation: Validation | None,
         entities: Entities | None,
     ) -> None:
         self.totals = Totals()
         self._parameters = parameters
         self._labeller = labeller
         self._entities = entities
-        self._validation = Validation(categories) if parameters.enable_validation_stage else None
+        self._validation = validation
         self._lines = Lines(categories)
 
     def write(self, file: Path, chunks: Chunks, progress: Progress) -> FileEntry:
@@ -91,27 +102,31 @@ class _Extraction:
         done = 0
         for batch in chunks.batches(self._parameters.batch_size):
             found = []
-            for chunk, labels in zip(batch, self._labeller.label(batch), strict=True):
-                of_chunk = self._lines.of(chunk, list(self._findings(chunk, labels)))
-                self.totals.add(of_chunk)
-                found += of_chunk
+            labels = self._labeller.label(batch)
+            self.totals.failed += sum(of_chunk.failed for of_chunk in labels)
+            for chunk, of_chunk, confirmed in zip(batch, labels, self._confirmed(batch, labels), strict=True):
+                new = self._lines.of(chunk, list(self._findings(chunk, of_chunk, confirmed)))
+                self.totals.add(new)
+                found += new
             with storing():
                 lines.add_all(found)
             done += len(batch)
             progress.note(EXTRACT, "Extracting", done)
         return lines.entry()
 
-    def _findings(self, chunk: Chunk, labels: Labels) -> Iterator[Finding]:
-        found = self._texts(chunk, labels) if self._parameters.wants_texts else iter(())
-        for finding in found:
-            if finding.validated is not False or not self._parameters.only_validated:
-                yield finding
+    def _confirmed(self, batch: Sequence[Chunk], labels: Sequence[Labels]) -> Sequence[Sequence[bool | None]]:
+        spans = [of_chunk.spans if self._parameters.wants_texts else [] for of_chunk in labels]
+        if self._validation is None:
+            return [[None] * len(of_chunk) for of_chunk in spans]
+        return self._validation.check(list(zip(batch, spans, strict=True)))
+
+    def _findings(self, chunk: Chunk, labels: Labels, confirmed: Sequence[bool | None]) -> Iterator[Finding]:
+        if labels.failed:
+            return
+        # None are confirmed when texts are not wanted.
+        for span, is_confirmed in zip(labels.spans, confirmed, strict=False):
+            if is_confirmed or not self._parameters.only_validated:
+                sure = span.confidence
+                yield Finding(span.category, "whole_text", span.start, span.end, sure, span.method, is_confirmed)
         if self._entities is not None:
             yield from self._entities.find(chunk, labels.passing)
-
-    def _texts(self, chunk: Chunk, labels: Labels) -> Iterator[Finding]:
-        confirmed: Sequence[bool | None] = [None] * len(labels.spans)
-        if self._validation is not None:
-            confirmed = self._validation.check(chunk, labels.spans)
-        for span, is_confirmed in zip(labels.spans, confirmed, strict=True):
-            yield Finding(span.category, "whole_text", span.start, span.end, span.confidence, span.method, is_confirmed)

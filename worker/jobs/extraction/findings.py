@@ -85,7 +85,7 @@ class Totals:
     """What the result tells of all lines."""
 
     def __init__(self) -> None:
-        self.results = self.chunks = self.validated = 0
+        self.results = self.chunks = self.validated = self.failed = 0
         self.by_category: Counter[str] = Counter()
         self.by_type: Counter[str] = Counter()
         self._confidence = 0.0

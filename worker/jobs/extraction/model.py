@@ -32,10 +32,12 @@ class Span:
 
 @dataclass(slots=True)
 class Labels:
-    """Of one chunk: its spans, best first, and all categories that pass in it, whether or not they were asked for."""
+    """Of one chunk: its spans, best first, and all categories that pass in it, whether or not they were asked for.
+    `failed`: nothing is known of it."""
 
     spans: list[Span] = field(default_factory=list)
     passing: frozenset[int] = frozenset()
+    failed: bool = False
 
 
 class Labeller(Protocol):

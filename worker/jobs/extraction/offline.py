@@ -16,7 +16,7 @@ from worker.jobs.extraction.model import Chunk, Labels, Span
 from worker.jobs.extraction.neighbours import MOST, Neighbours
 from worker.jobs.extraction.parameters import Parameters
 from worker.jobs.extraction.progress import SCORE, VECTORISE
-from worker.jobs.extraction.sentences import runs, smoothed
+from worker.jobs.extraction.sentences import in_context, runs
 from worker.jobs.extraction.space import Space
 from worker.jobs.shared.progress import Progress
 from worker.jobs.shared.sentences import Place, sentences_of
@@ -52,15 +52,23 @@ class OfflineLabeller:
         return self._space.is_small
 
     def label(self, chunks: Sequence[Chunk]) -> list[Labels]:
-        rows = self._space.chunks[self._next : self._next + len(chunks)]
-        self._next += len(chunks)
-        confidences = self._decision.confidences(self._similarities(rows))
+        similarities = self.similarities(chunks)
+        confidences = self._decision.confidences(similarities)
         passing = self._decision.passing(confidences)
         labels = [Labels([], frozenset(np.flatnonzero(row).tolist())) for row in passing]
-        found = self._of_sentences(chunks) if self._by_sentence else self._of_chunks(chunks, confidences, passing)
+        by_sentence = self._by_sentence
+        found = (
+            self._of_sentences(chunks, similarities) if by_sentence else self._of_chunks(chunks, confidences, passing)
+        )
         for number, span in found:
             labels[number].spans.append(span)
         return labels
+
+    def similarities(self, chunks: Sequence[Chunk]) -> Matrix:
+        """One row a chunk, one column a category. The next ones, as those of `label`."""
+        rows = self._space.chunks[self._next : self._next + len(chunks)]
+        self._next += len(chunks)
+        return self._similarities(rows)
 
     def _of_chunks(self, chunks: Sequence[Chunk], confidences: Matrix, passing: Flags) -> Iterator[tuple[int, Span]]:
         wanted = self._decision.wanted(passing)
@@ -70,19 +78,18 @@ class OfflineLabeller:
                 sure, margin = float(confidences[row, column]), float(margins[row, column])
                 yield row, Span(column, 0, len(chunks[row].text), sure, margin, self.method)
 
-    def _of_sentences(self, chunks: Sequence[Chunk]) -> Iterator[tuple[int, Span]]:
+    def _of_sentences(self, chunks: Sequence[Chunk], of_chunks: Matrix) -> Iterator[tuple[int, Span]]:
         for first, last, places in _portions(chunks):
             texts = [c.text[a:b] for c, own in zip(chunks[first:last], places, strict=True) for a, b in own]
             similarities = self._similarities(self._space.vectors(texts))
             ends = np.cumsum([0, *map(len, places)]).tolist()
             for number, (low, high), own in zip(range(first, last), pairwise(ends), places, strict=True):
                 if own:
-                    for span in self._of_one(similarities[low:high], own):
+                    for span in self._of_one(in_context(similarities[low:high], of_chunks[number]), own):
                         yield number, span
 
-    def _of_one(self, similarities: Matrix, places: Sequence[Place]) -> Iterator[Span]:
+    def _of_one(self, scores: Matrix, places: Sequence[Place]) -> Iterator[Span]:
         """The spans of a chunk with sentences at `places`."""
-        scores = smoothed(similarities)
         confidences = self._decision.confidences(scores)
         wanted = self._decision.wanted(self._decision.passing(confidences))
         margins = self._decision.margins(confidences)

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator, Sequence
 
 from worker.jobs.extraction.artefacts import EXTRACTIONS, RELATIONS
+from worker.jobs.extraction.asking import Asking
 from worker.jobs.extraction.categories import Category
 from worker.jobs.extraction.findings import Totals
 from worker.jobs.extraction.load import Chunks
 from worker.jobs.extraction.parameters import Parameters
 from worker.jobs.extraction.patterns import MOST_PER_CHUNK
 from worker.jobs.extraction.space import SMALL
+from worker.jobs.shared.failures import ERRORS
 from worker.jobs.shared.workspace import MANIFEST
 
 _LONGEST_RESULT_BYTES = 60_000
@@ -19,17 +21,30 @@ Warning_ = dict[str, str]
 
 
 def summary(
-    parameters: Parameters, chunks: Chunks, totals: Totals, uncovered: Sequence[Category], warnings: Sequence[Warning_]
+    parameters: Parameters,
+    chunks: Chunks,
+    totals: Totals,
+    uncovered: Sequence[Category],
+    warnings: Sequence[Warning_],
+    asking: Asking | None,
 ) -> dict[str, object]:
-    """Below 64 KB: of a long `by_category` the rarest go first, and `by_category_omitted` counts them."""
+    """Below 64 KB: of a long `by_category` the rarest go first, and `by_category_omitted` counts them.
+
+    Offline `llm` is None, `failed_chunks` 0 and `errors` empty. In mode `llm`, `llm` has the model, the counts of
+    `LlmUsage` and `outside_dropped`, how often a reply named a category that it was not asked about; `errors` tells
+    the first 50 chunks about which asking failed: `{code, message, document_id, chunk_id, stage, retryable}`.
+    """
     artifacts = {"extractions": EXTRACTIONS, "manifest": MANIFEST}
     if parameters.infer_relations:
         artifacts["relations"] = RELATIONS
+    if asking is not None:
+        artifacts["errors"] = ERRORS
     by_category = sorted(totals.by_category.items(), key=lambda item: (-item[1], item[0]))
     names = ["/".join(category.path) for category in uncovered]
     result: dict[str, object] = {
         "status": "completed",
-        "processed_chunks": chunks.count,
+        "processed_chunks": chunks.count - totals.failed,
+        "failed_chunks": totals.failed,
         "chunks_with_results": totals.chunks,
         "total_results": totals.results,
         "by_category": dict(by_category),
@@ -40,7 +55,8 @@ def summary(
         "uncovered_categories": names,
         "warnings": list(warnings),
         "artifacts": artifacts,
-        "errors": [],
+        "llm": None if asking is None else asking.as_result(),
+        "errors": [] if asking is None else asking.failures.first,
     }
     while len(json.dumps(result)) > _LONGEST_RESULT_BYTES:
         if len(by_category) > len(names):

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from worker.jobs.extraction.categories import categories_of
 from worker.jobs.shared.errors import InputError
+from worker.jobs.shared.llm.options import LlmMode
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
 from worker.jobs.shared.taxonomy import CategoryNames
 
@@ -57,12 +58,12 @@ def pattern_problem(pattern: str) -> str | None:
     return None
 
 
-class Parameters(BaseModel):
-    """Offline: categories are found by the likeness of words, entities by patterns and keywords."""
+class Parameters(LlmMode):
+    """Offline: categories are found by the likeness of words, entities by patterns and keywords. Mode `llm`: a model
+    says which of the categories that fit a chunk best it speaks of, and quotes where; entities are found as offline."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mode: Literal["offline"] = "offline"
     seed: int = Field(42, ge=0, lt=2**32)
     project_id: str | None = Field(None, max_length=255, description="a label of your own")
     name: str | None = Field(None, max_length=255, description="a label of your own")
@@ -74,12 +75,18 @@ class Parameters(BaseModel):
     )
     extraction_type: Literal["whole_text", "entity", "ner", "both"] = Field("whole_text", description="'ner': 'entity'")
     extraction_mode: Literal["contextual", "document_wide"] = Field(
-        "contextual", description="contextual: a category counts only where those above it pass too"
+        "contextual",
+        description="contextual: a category counts only where those above it pass too; a model is told its whole path",
     )
     extraction_depth: int = Field(3, ge=1, le=5, description="levels of the taxonomy that are used")
     confidence_threshold: float = Field(0.5, ge=0, le=1, description="a category's own threshold wins when higher")
     max_labels_per_chunk: int = Field(3, ge=1, le=20)
-    granularity: Literal["chunk", "sentence"] = "chunk"
+    granularity: Literal["chunk", "sentence"] = Field(
+        "chunk", description="what a finding is: all of the chunk, or a run of its sentences; in mode 'llm' a quote"
+    )
+    prefilter: int = Field(
+        5, ge=1, le=100, description="mode 'llm' only: so many categories, those that fit best offline, are asked about"
+    )
     entity_patterns: list[BuiltIn | OwnPattern] | None = Field(
         None, max_length=28, description="names of built-in patterns and own ones; all built-in ones when not given"
     )
@@ -105,6 +112,16 @@ class Parameters(BaseModel):
             raise ValueError("only_validated needs enable_validation_stage")
         if not self.wants_entities and (self.entity_patterns is not None or self.fuzzy_keywords):
             raise ValueError("entity_patterns and fuzzy_keywords need the extraction_type 'entity' or 'both'")
+        return self
+
+    @model_validator(mode="after")
+    def _check_mode(self) -> Self:
+        if self.mode == "offline" and "prefilter" in self.model_fields_set:
+            raise ValueError("prefilter is for mode 'llm'; offline all categories are compared")
+        if self.mode == "llm" and not self.wants_texts:
+            raise ValueError("entities are found without a model; mode 'llm' needs extraction_type whole_text or both")
+        if self.mode == "llm" and self.granularity != "chunk":
+            raise ValueError("granularity is for mode 'offline'; in mode 'llm' a finding is what the model quotes")
         return self
 
     @model_validator(mode="after")

@@ -13,8 +13,9 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     """Write `extractions.jsonl` into the job's folder and return the summary.
 
     Raises PermanentError `no_chunks`, `no_categories`, `unknown_category`, `ambiguous_category`, `empty_profile`,
-    `invalid_pattern`, `pattern_timeout`, `missing_dependency` or what reading the sources raises, StorageError and
-    JobCancelled; after all of them no artefact is left.
+    `invalid_pattern`, `pattern_timeout`, `missing_dependency` or what reading the sources raises, in mode `llm` also
+    what `open_llm`, `Llm.map` and `Llm.raise_if_nothing_came` raise, StorageError and JobCancelled; after all of them
+    no artefact is left.
     """
     require(_MODULES, "pipeline")
     # Only now: what it imports may have been missing.

@@ -13,6 +13,14 @@ from worker.jobs.shared.sentences import Place
 # On each side; a sentence alone is often too short to tell its matter.
 NEIGHBOURS: Final = 2
 _PART_OF_MOST: Final = 0.5
+_SHARE_OF_CHUNK: Final = 0.2
+
+
+def in_context(similarities: Matrix, of_chunk: Matrix) -> Matrix:
+    """Of the sentences of one chunk: four parts what they and their neighbours have, one part what the chunk has as a
+    whole. `of_chunk`: one for each category."""
+    scores: Matrix = smoothed(similarities) * np.float32(1 - _SHARE_OF_CHUNK) + of_chunk * np.float32(_SHARE_OF_CHUNK)
+    return scores
 
 
 def smoothed(similarities: Matrix) -> Matrix:

@@ -1,0 +1,73 @@
+"""Asking the language model about many chunks at a time; those that fail are told and left out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from worker.context import JobContext
+from worker.jobs.extraction.model import Chunk
+from worker.jobs.extraction.parameters import Parameters
+from worker.jobs.extraction.progress import EXTRACT
+from worker.jobs.shared.failures import Failures
+from worker.jobs.shared.llm.errors import ItemFailure
+from worker.jobs.shared.llm.session import Llm, open_llm
+from worker.jobs.shared.progress import Progress
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+class Asking:
+    """`outside_dropped`: how often a reply named a category that was not asked for."""
+
+    def __init__(self, llm: Llm, model: str, failures: Failures, progress: Progress) -> None:
+        self.llm = llm
+        self.failures = failures
+        self.outside_dropped = 0
+        self._model = model
+        self._progress = progress
+        self._chunks_before = 0
+
+    def about(
+        self,
+        items: Sequence[T],
+        chunk_of: Callable[[T], Chunk],
+        work: Callable[[T], Awaitable[V]],
+        stage: str,
+        *,
+        is_second: bool = False,
+    ) -> list[V | None]:
+        """One for each item, in order; None for those that failed. `is_second`: of chunks that were asked about before.
+
+        Raises what `Llm.map` raises.
+        """
+        before = self._chunks_before
+        outcomes = self.llm.map(items, work, lambda done: self._note(before if is_second else before + done, stage))
+        self._chunks_before += 0 if is_second else len(items)
+        found: list[V | None] = []
+        for item, outcome in zip(items, outcomes, strict=True):
+            if isinstance(outcome, ItemFailure):
+                chunk = chunk_of(item)
+                ids = {"document_id": chunk.document_id, "chunk_id": chunk.chunk_id}
+                self.failures.add(outcome.as_error(stage, ids))
+            found.append(None if isinstance(outcome, ItemFailure) else outcome)
+        return found
+
+    def as_result(self) -> dict[str, object]:
+        return {**self.llm.usage.as_result(self._model), "outside_dropped": self.outside_dropped}
+
+    def _note(self, done: int, stage: str) -> None:
+        self._progress.note(EXTRACT, "Asking the model" if stage == "extract" else "Asking the model again", done)
+
+
+@contextmanager
+def asking(ctx: JobContext, parameters: Parameters, work: Path, progress: Progress) -> Iterator[Asking | None]:
+    """None offline. Raises what `open_llm` raises."""
+    if parameters.llm is None:
+        yield None
+        return
+    with open_llm(ctx, parameters.llm) as llm:
+        yield Asking(llm, parameters.llm.model, Failures(work), progress)
