@@ -14,6 +14,7 @@ from samples.document_support import FakeContext
 
 from worker.context import JobCancelled, PermanentError
 from worker.jobs.shared.source import SourceJob
+from worker.jobs.taxonomy_processing import smooth
 from worker.jobs.taxonomy_processing.parameters import Parameters
 from worker.jobs.taxonomy_processing.run import run
 
@@ -127,6 +128,17 @@ def test_what_the_files_and_the_result_hold(tmp_path: Path) -> None:
     manifest = json.loads((ctx.folder / "manifest.json").read_text())
     assert [file["path"] for file in manifest["files"]] == ["taxonomy.json", "assignments.jsonl"]
     assert len(json.dumps(result)) < 64_000
+
+
+def test_chunks_beyond_the_sample_go_to_the_nearest_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smooth, "MOST", 250)
+    ctx = context(tmp_path)
+    result = run_with(ctx, given(texts(800), depth=1, category_limits=[4]))
+    by_category: dict[str, Counter[str]] = {}
+    for line in assigned(ctx):
+        by_category.setdefault(line["category_id"], Counter())[line["chunk_id"].partition(":")[0]] += 1
+    assert sum(max(subjects.values()) for subjects in by_category.values()) >= 0.9 * 800
+    assert result["chunks_used"] == 800 and result["unassigned"] == 0 and len(by_category) == 4
 
 
 def test_two_runs_are_equal_to_the_byte(tmp_path: Path) -> None:

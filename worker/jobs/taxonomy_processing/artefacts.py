@@ -67,9 +67,7 @@ class Assignments:
         for category in parent.children:
             path = (*above, category.name)
             if len(category.members):
-                center = space.meaning[category.members].mean(axis=0)
-                center /= max(float(np.linalg.norm(center)), 1e-9)
                 self._of[category.members] = len(self._places)
-                self._alike[category.members] = space.meaning[category.members] @ center
+                self._alike[category.members] = space.alike(category.members, space.middle(category.members))
             self._places.append((category.id or Node.stable_id(path), path))
             self._take(space, category, path)

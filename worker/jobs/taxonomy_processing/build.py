@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ GROW: Final[Stage] = (0.50, 0.35)
 NAME: Final[Stage] = (0.85, 0.12)
 WRITE: Final[Stage] = (0.97, 0.03)
 _LEAST: Final = 5
+_LINES: Final = 5000
 _LEAST_SHARE: Final = 0.005
 _LIBRARIES: Final = ("numpy", "rapidfuzz", "rensa", "scikit-learn", "scipy", "sentencex")
 
@@ -112,7 +114,9 @@ def _write(work: Path, taxonomy: dict[str, Any], assignments: Assignments, corpu
         (work / TAXONOMY).write_bytes(json_file(taxonomy))
         (work / ASSIGNMENTS).touch()
         lines = JsonLines(work / ASSIGNMENTS)
-        lines.add_all(assignments.records(corpus))
+        records = assignments.records(corpus)
+        while batch := list(islice(records, _LINES)):
+            lines.add_all(batch)
         return [entry_of(work / TAXONOMY, TAXONOMY), lines.entry()]
 
 

@@ -12,6 +12,7 @@ from worker.jobs.shared.duplicates import Duplicates
 from worker.jobs.shared.files import Record
 from worker.jobs.shared.progress import Progress, Stage
 from worker.jobs.shared.reading import chunks as read_chunks
+from worker.jobs.taxonomy_processing.memory import give_back
 from worker.jobs.taxonomy_processing.parameters import MIN_CHUNKS, Parameters
 
 LOAD: Final[Stage] = (0.0, 0.10)
@@ -43,6 +44,7 @@ class Corpus:
         self.total = self.left_out = 0
         self.same: dict[int, int] = {}
         distinct = self._load(parameters, progress)
+        give_back()
         self.numbers = distinct if parameters.processing_mode == "complete" else self._sample(distinct, parameters)
         if len(self.numbers) < MIN_CHUNKS:
             message = (

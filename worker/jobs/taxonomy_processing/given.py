@@ -12,12 +12,11 @@ from worker.jobs.shared import reading
 from worker.jobs.shared.source import TaxonomySource
 from worker.jobs.shared.taxonomy import Node, check_names
 from worker.jobs.taxonomy_processing.tree import Category
-from worker.jobs.taxonomy_processing.vectors import Matrix, Space
+from worker.jobs.taxonomy_processing.vectors import Matrix, Space, parts
 from worker.jobs.taxonomy_processing.words import words_of
 
 # Less alike than this a text has nothing to do with a category.
 _LEAST_ALIKE: Final = 0.10
-_BATCH: Final = 10_000
 
 
 def load(ctx: JobContext, source: TaxonomySource) -> Node:
@@ -42,7 +41,7 @@ def fill(space: Space, parent: Category, node: Node) -> None:
         return
     words, meaning = space.vectors([_profile(child) for child in node.children])
     best = np.concatenate(
-        [_best(space, rows, words, meaning) for rows in _parts(parent.members)] or [np.zeros(0, dtype=np.int64)]
+        [_best(space, rows, words, meaning) for rows in parts(parent.members)] or [np.zeros(0, dtype=np.int64)]
     )
     for number, child in enumerate(node.children):
         category = Category(
@@ -54,10 +53,6 @@ def fill(space: Space, parent: Category, node: Node) -> None:
         )
         parent.children.append(category)
         fill(space, category, child)
-
-
-def _parts(members: Any) -> list[Any]:
-    return [members[start : start + _BATCH] for start in range(0, len(members), _BATCH)]
 
 
 def _best(space: Space, rows: Any, words: Matrix, meaning: Matrix) -> Any:

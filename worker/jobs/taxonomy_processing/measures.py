@@ -43,11 +43,10 @@ def measure(space: Space, root: Category, seed: int) -> Measures:
 
 def _npmi(space: Space, tops: list[list[str]]) -> float | None:
     columns = {term: number for number, term in enumerate(space.terms)}
-    present = (space.words > 0).tocsc()
-    total = present.shape[0]
+    total = space.words.shape[0]
     found = []
     for top in tops:
-        here = present[:, [columns[term] for term in top if term in columns]].astype(np.float32)
+        here = (space.words[:, [columns[term] for term in top if term in columns]] > 0).astype(np.float32)
         together = np.asarray((here.T @ here).todense()) / total
         found += [_of_pair(together, one, other) for one, other in combinations(range(together.shape[0]), 2)]
     return round(float(np.mean(found)), 4) if found else None

@@ -103,8 +103,7 @@ def _middle(space: Space, category: Category) -> Middle:
     members = category.members
     if not len(members):
         return Middle([], [])
-    center = space.meaning[members].mean(axis=0)
-    alike = space.meaning[members] @ (center / max(float(np.linalg.norm(center)), 1e-9))
+    alike = space.alike(members, space.middle(members))
     order = np.argsort(-alike, kind="stable")[:_READ]
     return Middle([int(row) for row in members[order]], [float(value) for value in alike[order]])
 

@@ -16,9 +16,9 @@ from worker.jobs.taxonomy_processing.vectors import Matrix, Space
 Numbers = NDArray[np.int64]
 # A group of this many chunks is the least for which a category of its own is worth while.
 _CHUNKS_A_CATEGORY: Final = 8
+# Where only a sample is smoothed: with fewer of it than this for each category all are looked at as they are.
+_SAMPLED_A_CATEGORY: Final = 50
 _STARTS: Final = 10
-_LARGE: Final = 50_000
-_STARTS_OF_LARGE: Final = 2
 _SAME_NAME: Final = 90.0
 # What a sibling has more of as well tells the less of a category.
 _SHARED: Final = 0.5
@@ -100,14 +100,24 @@ class Grower:
         count = min(most, len(members) // max(self._least, _CHUNKS_A_CATEGORY))
         if count < 2:
             return []
-        vectors = self._space.meaning[members]
-        starts = _STARTS if len(members) < _LARGE else _STARTS_OF_LARGE
-        # On a copy of its own already.
-        labels = KMeans(count, n_init=starts, random_state=self._seed, copy_x=False).fit_predict(vectors)
-        labels = _without_small(labels, vectors, self._least)
+        labels = _without_small(*self._grouped(members, count), self._least)
         # The largest first; equal ones by their first chunk.
         groups = [members[labels == label] for label in np.unique(labels)]
         return sorted(groups, key=lambda group: (-len(group), int(group[0])))
+
+    def _grouped(self, members: Numbers, count: int) -> tuple[Numbers, Matrix]:
+        """A group for each member, and the sum of the vectors of each group."""
+        known, vectors = self._space.smoothed.of(members)
+        if len(known) < min(len(members), count * _SAMPLED_A_CATEGORY):
+            known, vectors = np.arange(len(members)), self._space.meaning[members]
+        found = KMeans(count, n_init=_STARTS, random_state=self._seed).fit_predict(vectors)
+        if len(known) == len(members):
+            labels = found
+        else:
+            middles = np.stack([self._space.middle(members[known[found == group]]) for group in range(count)])
+            labels = np.argmax(self._space.alike(members, middles), axis=1)
+            labels[known] = found
+        return labels, np.stack([self._space.total(members[labels == group]) for group in range(count)])
 
     def _merged(self, siblings: list[Category], parent: Category) -> list[Category]:
         """Those with nearly the same words become one."""
@@ -124,17 +134,20 @@ class Grower:
         return kept if len(kept) > 1 else []
 
 
-def _without_small(labels: Numbers, vectors: Matrix, least: int) -> Numbers:
+def _without_small(labels: Numbers, totals: Matrix, least: int) -> Numbers:
     """Groups that are too small go to their nearest sibling, the smallest first."""
+    sizes = np.bincount(labels, minlength=len(totals))
     while True:
-        names, sizes = np.unique(labels, return_counts=True)
-        if len(names) < 2 or sizes.min() >= least:
+        groups = np.flatnonzero(sizes)
+        if len(groups) < 2 or sizes[groups].min() >= least:
             return labels
-        smallest = names[np.argmin(sizes)]
-        others = names[names != smallest]
-        centers = np.stack([vectors[labels == other].mean(axis=0) for other in others])
-        nearest = np.argmax(centers @ vectors[labels == smallest].mean(axis=0))
-        labels = np.where(labels == smallest, others[nearest], labels)
+        smallest = groups[np.argmin(sizes[groups])]
+        others = groups[groups != smallest]
+        nearest = others[np.argmax((totals[others] / sizes[others, None]) @ totals[smallest])]
+        labels = np.where(labels == smallest, nearest, labels)
+        for of_group in (sizes, totals):
+            of_group[nearest] += of_group[smallest]
+            of_group[smallest] = 0
 
 
 def _is_same(one: Category, other: Category) -> bool:

@@ -8,62 +8,76 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from worker.context import PermanentError
 from worker.jobs.shared.progress import Progress, Stage
 from worker.jobs.taxonomy_processing.corpus import Corpus
-from worker.jobs.taxonomy_processing.words import TOKEN
+from worker.jobs.taxonomy_processing.counting import Terms
+from worker.jobs.taxonomy_processing.memory import give_back
+from worker.jobs.taxonomy_processing.smooth import Smoothed
 
 VECTORISE: Final[Stage] = (0.10, 0.40)
 Matrix = NDArray[np.float32]
+Numbers = NDArray[np.int64]
 AXES: Final = 100
-_LARGE: Final = 1000
-_MOST_TERMS: Final = 30_000
-_MOST_IN: Final = 0.5
 _LEAST_TERMS: Final = 50
 # More chunks hardly turn the axes, but cost memory.
 _MOST_FOR_AXES: Final = 50_000
-_BATCH: Final = 500
+_BATCH: Final = 10_000
+_NOTED: Final = 500
 
 
 class Space:
-    """`words`: sparse, one row a chunk that is used; `terms`: the words of its columns; `meaning`: rows of unit length.
+    """`words`: sparse, one row a chunk that is used; `terms`: the words of its columns; `meaning`: rows of unit length;
+    `smoothed`: the same for finding groups, of all chunks or a sample.
 
     Raises PermanentError `not_enough_variety`.
     """
 
     def __init__(self, corpus: Corpus, stop: list[str], seed: int, progress: Progress) -> None:
         count = len(corpus.numbers)
-        counter = TfidfVectorizer(
-            token_pattern=TOKEN,
-            stop_words=stop or None,
-            min_df=5 if count >= _LARGE else 2,
-            max_df=_MOST_IN,
-            max_features=_MOST_TERMS,
-            sublinear_tf=True,
-            dtype=np.float32,
-        )
-        try:
-            self.words: Any = counter.fit_transform(_noted(corpus, progress))
-            self.terms = counter.get_feature_names_out().tolist()
-        # Nothing is left of the vocabulary.
-        except ValueError:
-            self.terms = []
-        if len(self.terms) < _LEAST_TERMS:
+        terms = Terms(_noted(corpus, progress), stop)
+        if len(terms.names) < _LEAST_TERMS:
             message = (
-                f"Only {len(self.terms)} words occur in several chunks, and {_LEAST_TERMS} are needed to tell "
+                f"Only {len(terms.names)} words occur in several chunks, and {_LEAST_TERMS} are needed to tell "
                 "categories apart; give more or longer texts, or use a hand-written taxonomy."
             )
             raise PermanentError("not_enough_variety", message)
-        self._columns = {term: number for number, term in enumerate(self.terms)}
-        self._idf: Matrix = counter.idf_
+        self.terms, self._columns, self._idf = terms.names, terms.columns, terms.weights
+        self.words: Any = terms.matrix(
+            corpus.texts(), lambda done: progress.note(VECTORISE, "Weighing words", done, 0.3 + 0.3 * done / count)
+        )
         progress.note(VECTORISE, "Finding what words have in common", count, 0.6)
         sample = self.words[:: -(-count // _MOST_FOR_AXES)]
         self._svd = TruncatedSVD(min(AXES, len(self.terms) - 1, sample.shape[0] - 1), random_state=seed).fit(sample)
+        del sample
+        give_back()
         self.meaning: Matrix = normalize(self._svd.transform(self.words), copy=False)
-        progress.note(VECTORISE, "Found what words have in common", count, 1.0)
+        progress.note(VECTORISE, "Comparing chunks", 0, 0.8)
+        self.smoothed = Smoothed(
+            self.words,
+            self.meaning,
+            lambda done: progress.note(VECTORISE, "Comparing chunks", done, 0.8 + 0.2 * done / count),
+        )
+        progress.note(VECTORISE, "Compared chunks", count, 1.0)
+
+    def total(self, members: Numbers) -> Matrix:
+        """The sum of these rows."""
+        total = np.zeros(self.meaning.shape[1], dtype=np.float64)
+        for rows in parts(members):
+            total += self.meaning[rows].sum(axis=0, dtype=np.float64)
+        return total.astype(np.float32)
+
+    def middle(self, members: Numbers) -> Matrix:
+        """Where these rows are on the mean, of unit length."""
+        total = self.total(members)
+        return np.asarray(total / max(float(np.linalg.norm(total)), 1e-9))
+
+    def alike(self, members: Numbers, vectors: Matrix) -> Matrix:
+        """How alike the meaning of these rows is to some vectors: `vectors.T` is of one or of several."""
+        found = [self.meaning[rows] @ vectors.T for rows in parts(members)]
+        return np.concatenate(found) if found else np.zeros((0, *vectors.shape[:-1]), dtype=np.float32)
 
     def vectors(self, profiles: list[dict[str, float]]) -> tuple[Any, Matrix]:
         """Words with weights, in both spaces."""
@@ -77,8 +91,13 @@ class Space:
         return rows, normalize(self._svd.transform(rows))
 
 
+def parts(members: Numbers) -> list[Numbers]:
+    """Few enough rows at a time that a copy of them is small."""
+    return [members[start : start + _BATCH] for start in range(0, len(members), _BATCH)]
+
+
 def _noted(corpus: Corpus, progress: Progress) -> Iterator[str]:
     for done, text in enumerate(corpus.texts(), 1):
         yield text
-        if done % _BATCH == 0:
-            progress.note(VECTORISE, "Counting words", done, 0.6 * done / progress.total)
+        if done % _NOTED == 0:
+            progress.note(VECTORISE, "Counting words", done, 0.3 * done / progress.total)

@@ -11,8 +11,10 @@ from typing import Final
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 # With two characters or more, one of them a letter.
-TOKEN: Final = r"(?u)\b(?=\w*[^\W\d_])\w\w+\b"
-_WORD: Final = re.compile(TOKEN)
+_WORD: Final = re.compile(r"\b(?=\w*[^\W\d_])\w\w+\b")
+# The same without a look for a letter, which takes long for each and is soon made for different ones.
+_WORD_OR_NUMBER: Final = re.compile(r"\w\w+")
+_LETTER: Final = re.compile(r"[^\W\d_]")
 _LOOKED_AT: Final = 1000
 # In English four words of ten are stop words; texts that were stripped of them or are of another language have few.
 _ENGLISH_SHARE: Final = 0.2
@@ -24,6 +26,15 @@ UNKNOWN: Final = "unknown"
 
 def words_of(text: str) -> list[str]:
     return _WORD.findall(text.lower())
+
+
+def words_and_numbers(text: str) -> list[str]:
+    """Those of `words_of` and others, which `has_letter` tells from them."""
+    return _WORD_OR_NUMBER.findall(text.lower())
+
+
+def has_letter(word: str) -> bool:
+    return _LETTER.search(word) is not None
 
 
 def language_of(texts: Iterable[str]) -> str:
