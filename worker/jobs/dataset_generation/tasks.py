@@ -11,7 +11,7 @@ from typing import Final
 from worker.jobs.dataset_generation.model import Draft, Item
 from worker.jobs.dataset_generation.sentences import is_whole, without_torn_ends
 from worker.jobs.dataset_generation.templates import TEMPLATES
-from worker.jobs.dataset_generation.terms import Term, Weights, matches_of, ranked
+from worker.jobs.dataset_generation.terms import Term, Weights, Words, ranked, words_of
 from worker.jobs.shared.sentences import sentences_of
 
 BLANK: Final = "____"
@@ -48,17 +48,17 @@ class Reading:
         return [sentence for sentence in sentences if is_whole(sentence)][:_MOST_SENTENCES]
 
     @cached_property
-    def words(self) -> list[set[str]]:
-        """Of each sentence, in small letters."""
+    def words_of_sentences(self) -> list[set[str]]:
+        """In small letters."""
         return [set(map(str.lower, _WORD.findall(sentence))) for sentence in self.sentences]
 
     @cached_property
-    def _matches(self) -> list[str]:
-        return matches_of(self.text)
+    def _words(self) -> Words:
+        return words_of(self.text)
 
     @cached_property
     def _vector(self) -> dict[str, float]:
-        return self._weights.vector(self._matches)
+        return self._weights.vector(self._words)
 
     @cached_property
     def ranking(self) -> list[int]:
@@ -67,7 +67,7 @@ class Reading:
 
     @cached_property
     def terms(self) -> list[Term]:
-        return self._weights.terms(self._matches, self._vector, _MOST_TERMS)
+        return self._weights.terms(self._words, self._vector, _MOST_TERMS)
 
     def best(self, most: int) -> list[str]:
         """The best sentences, in the order of the text."""
@@ -106,7 +106,7 @@ def _statements(reading: Reading) -> Iterator[tuple[str, str]]:
     if len(best) > 1:
         for topic in topics:
             words = {word.lower() for word in _WORD.findall(topic) if len(word) > 2}
-            yield from ((topic, reading.sentences[n]) for n in best if words and words <= reading.words[n])
+            yield from ((topic, reading.sentences[n]) for n in best if words and words <= reading.words_of_sentences[n])
 
 
 def heading(reading: Reading) -> Iterator[Draft]:

@@ -89,7 +89,7 @@ def _words(text: str) -> list[bytes]:
     # Most texts are, and then it is faster by half.
     if lowered.isascii():
         return _ASCII_WORD.findall(lowered.encode())
-    return [word.encode() for word in _WORD.findall(lowered)]
+    return list(map(str.encode, _WORD.findall(lowered)))
 
 
 def _shingles(words: list[bytes]) -> Shingles:
