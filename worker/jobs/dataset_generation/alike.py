@@ -67,7 +67,8 @@ class Index:
         places = places[self._known[places] == text]
         unknown = len(text) - len(places)
         rarest = np.argsort(self._counts[places], kind="stable")
-        return places[rarest[: max(0, len(text) - needed + 1 - unknown)]]
+        taken: Counts = places[rarest[: max(0, len(text) - needed + 1 - unknown)]]
+        return taken
 
     def _common(self, text: Shingles, numbers: NDArray[np.uint32], sizes: Counts) -> Counts:
         """How many hashes the text and each of these, of these sizes, have in common."""
@@ -76,4 +77,5 @@ class Index:
         spans = zip(self._starts[numbers].tolist(), self._starts[numbers + 1].tolist(), strict=True)
         hashes = np.concatenate([self._hashes[low:high] for low, high in spans])
         places = np.minimum(np.searchsorted(text, hashes), len(text) - 1)
-        return np.add.reduceat(text[places] == hashes, np.cumsum(sizes) - sizes, dtype=np.intp)
+        common: Counts = np.add.reduceat(text[places] == hashes, np.cumsum(sizes) - sizes, dtype=np.intp)
+        return common

@@ -36,9 +36,7 @@ def generate(
         progress.note(GENERATE, "Making and checking records", done, total)
 
 
-def _fit(
-    item: Item, drafts: Iterable[Draft], schema: SchemaName, check: Check, rejected: Rejected
-) -> Iterator[Draft]:
+def _fit(item: Item, drafts: Iterable[Draft], schema: SchemaName, check: Check, rejected: Rejected) -> Iterator[Draft]:
     for draft in drafts:
         record = record_of(draft, schema)
         reason = check.reason(item, draft, record)

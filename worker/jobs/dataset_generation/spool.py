@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Final, NamedTuple, Self
+from typing import IO, Any, Final, NamedTuple, Self
 
 import orjson
 
@@ -107,11 +107,11 @@ class Spool:
         sources = enumerate(self.sources())
         number, source = -1, _NO_SOURCE
         for line in _lines(self._entries):
-            item, task, instruction, asked, *rest = orjson.loads(line)
-            while number < item:
+            said: list[Any] = orjson.loads(line)
+            while number < said[0]:
                 number, source = next(sources)
-            asked = source.text if asked is None else asked
-            yield Entry(item, task, instruction, asked, *rest, source.known), source
+            entry = Entry._make([*said, source.known])
+            yield entry if said[_INPUT] is not None else entry._replace(input=source.text), source
 
     def focuses(self, task: str) -> Iterator[tuple[int, str]]:
         """Numbers of the entries of a task that are about a part of a text, and that part."""
@@ -157,7 +157,8 @@ class Spool:
 
 _KEPT: Final = 255
 _NO_SOURCE: Final = Source("", "", "", [])
-# Its place in a line of an entry.
+# Their places in the line of an entry.
+_INPUT: Final = 3
 _FOCUS: Final = 6
 
 
