@@ -15,10 +15,10 @@ from samples import dataset_support as support
 from samples.document_support import read_lines
 
 from worker.context import PermanentError
-from worker.jobs.dataset_generation.alike import Index, shingles_of
+from worker.jobs.dataset_generation.alike import Index
 from worker.jobs.dataset_generation.quality import Distinct, Lengths, balance, overall_of
 from worker.jobs.dataset_generation.splits import assign
-from worker.jobs.shared.duplicates import likeness
+from worker.jobs.shared.duplicates import likeness, shingles_of
 
 TEXTS: dict[str, Any] = {"generation_mode": "completion", "datasets_per_chunk": 1}
 THREE = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -133,10 +133,10 @@ def test_splits_that_lose_all_they_have(tmp_path: Path) -> None:
 def test_the_index_misses_nothing() -> None:
     texts = [changed(support.text(n % 30, 6), 5 + n) for n in range(120)]
     sets = [shingles_of(text) for text in texts]
-    index = Index(sets)
+    index = Index(sets, 0.5)
     for one in sets:
-        assert index.alike(one, 0.5) == [n for n, other in enumerate(sets) if likeness(one, other) >= 0.5]
-    assert Index([]).alike(sets[0], 0.5) == []
+        assert index.alike(one) == [n for n, other in enumerate(sets) if likeness(one, other) >= 0.5]
+    assert Index([], 0.5).alike(sets[0]) == []
 
 
 def test_csv_cells_that_begin_like_formulas(tmp_path: Path) -> None:

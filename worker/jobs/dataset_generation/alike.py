@@ -6,47 +6,76 @@ MinHash would miss one in eight of those at the border.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from typing import Final
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.jobs.shared.duplicates import likeness
+from worker.jobs.shared.duplicates import Shingles
 
-Hashes = NDArray[np.uint32]
-_WORD: Final = re.compile(r"\w+")
-_WIDTH: Final = 3
-
-
-def shingles_of(text: str) -> Hashes:
-    """The text's triples of words as a sorted set of hashes; of a shorter text its words together."""
-    words = _WORD.findall(text.lower())
-    width = min(_WIDTH, max(1, len(words)))
-    hashes = {crc32(" ".join(words[n : n + width]).encode()) for n in range(max(1, len(words) - width + 1))}
-    return np.array(sorted(hashes), dtype=np.uint32)
+Counts = NDArray[np.intp]
+# A product of a threshold and a size may be a little more than it is.
+_ROUNDING: Final = 1e-9
 
 
 class Index:
-    """Texts as sets of hashes, 4 bytes a word and 8 more for looking up."""
+    """Texts as sets of hashes, 4 bytes a word, and about 6 more for looking up.
 
-    def __init__(self, texts: Iterable[Hashes]) -> None:
-        self._texts = list(texts)
-        sizes = [len(text) for text in self._texts]
-        hashes = np.concatenate(self._texts) if self._texts else np.empty(0, np.uint32)
-        owners = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)
-        order = np.argsort(hashes, kind="stable")
-        self._hashes: Hashes = hashes[order]
-        self._owners: Hashes = owners[order]
+    Two texts that are alike share one at least of those hashes of each that are the rarest of its own and just too many
+    to be what the other lacks. So only these are looked up, and what many texts share, such as an introduction that
+    stands in all of them, costs nothing.
+    """
 
-    def alike(self, text: Hashes, threshold: float) -> list[int]:
-        """Numbers of the texts whose Jaccard likeness is `threshold` at least."""
-        low = np.searchsorted(self._hashes, text, "left")
-        high = np.searchsorted(self._hashes, text, "right")
-        # Whoever is that alike has this many of the hashes, so one at least of any that are one more than the others.
-        needed = math.ceil(threshold * len(text) - 1e-9)
-        rarest = np.argsort(high - low, kind="stable")[: len(text) - needed + 1]
-        found = {int(owner) for n in rarest.tolist() for owner in self._owners[low[n] : high[n]]}
-        return sorted(number for number in found if likeness(text, self._texts[number]) >= threshold)
+    def __init__(self, texts: Iterable[Shingles], threshold: float) -> None:
+        """`threshold`: the Jaccard likeness from which on texts are alike."""
+        self._threshold = threshold
+        parts = list(texts)
+        self._hashes = np.concatenate(parts) if parts else np.empty(0, np.uint32)
+        self._starts = np.cumsum([0, *map(len, parts)])
+        self._known, counts = np.unique(self._hashes, return_counts=True)
+        self._counts = counts.astype(np.uint32)
+        rarest = [self._rarest(text).astype(np.uint32) for text in parts]
+        places = np.concatenate(rarest) if rarest else np.empty(0, np.uint32)
+        owners = np.repeat(np.arange(len(rarest), dtype=np.uint32), [len(of_text) for of_text in rarest])
+        order = np.argsort(places, kind="stable")
+        self._owners = owners[order]
+        # Of a hash's owners, by its place in `_known`.
+        self._first = np.searchsorted(places[order], np.arange(len(self._known) + 1)).astype(np.uint32)
+
+    def alike(self, text: Shingles) -> list[int]:
+        """Numbers of the texts that are, ascending."""
+        places = self._rarest(text)
+        spans = zip(self._first[places].tolist(), self._first[places + 1].tolist(), strict=True)
+        owners = [self._owners[low:high] for low, high in spans if low < high]
+        if not owners:
+            return []
+        found = np.unique(np.concatenate(owners))
+        sizes = self._starts[found + 1] - self._starts[found]
+        low, high = self._threshold * len(text) - _ROUNDING, len(text) / self._threshold + _ROUNDING
+        fits = (low <= sizes) & (sizes <= high)
+        found, sizes = found[fits], sizes[fits]
+        common = self._common(text, found, sizes)
+        return [int(n) for n in found[common / (len(text) + sizes - common) >= self._threshold]]
+
+    def _rarest(self, text: Shingles) -> Counts:
+        """Places in `_known` of those that are looked up; what is in no text is the rarest of all and left out."""
+        needed = math.ceil(self._threshold * len(text) - _ROUNDING)
+        if not len(self._known):
+            return np.empty(0, np.intp)
+        places = np.minimum(np.searchsorted(self._known, text), len(self._known) - 1)
+        places = places[self._known[places] == text]
+        unknown = len(text) - len(places)
+        rarest = np.argsort(self._counts[places], kind="stable")
+        taken: Counts = places[rarest[: max(0, len(text) - needed + 1 - unknown)]]
+        return taken
+
+    def _common(self, text: Shingles, numbers: NDArray[np.uint32], sizes: Counts) -> Counts:
+        """How many hashes the text and each of these, of these sizes, have in common."""
+        if not len(numbers):
+            return np.empty(0, np.intp)
+        spans = zip(self._starts[numbers].tolist(), self._starts[numbers + 1].tolist(), strict=True)
+        hashes = np.concatenate([self._hashes[low:high] for low, high in spans])
+        places = np.minimum(np.searchsorted(text, hashes), len(text) - 1)
+        common: Counts = np.add.reduceat(text[places] == hashes, np.cumsum(sizes) - sizes, dtype=np.intp)
+        return common

@@ -12,7 +12,6 @@ from worker.jobs.dataset_generation.progress import GENERATE, Progress
 from worker.jobs.dataset_generation.records import record_of
 from worker.jobs.dataset_generation.rejected import Rejected
 from worker.jobs.dataset_generation.spool import Spool
-from worker.jobs.shared.files import Record
 
 
 def generate(
@@ -34,14 +33,12 @@ def generate(
         progress.note(GENERATE, "Making and checking records", done, total)
 
 
-def _fit(
-    item: Item, drafts: Iterable[Draft], schema: SchemaName, check: Check, rejected: Rejected
-) -> Iterator[tuple[Draft, Record]]:
+def _fit(item: Item, drafts: Iterable[Draft], schema: SchemaName, check: Check, rejected: Rejected) -> Iterator[Draft]:
     for draft in drafts:
         record = record_of(draft, schema)
         reason = check.reason(item, draft, record)
         if reason is None:
-            yield draft, record
+            yield draft
         else:
             rejected.add(reason, item.document_id, item.chunk_id, draft.task, record)
 

@@ -53,6 +53,7 @@ class Items:
                 progress.note(LOAD, "Reading the source", self.count, self.count, (0.5, 0.5))
         if not self.count:
             raise self._nothing_left()
+        self.weights.settle()
         progress.note(LOAD, "Read the source", self.count, self.count)
 
     def __iter__(self) -> Iterator[Item]:

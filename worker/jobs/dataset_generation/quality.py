@@ -29,11 +29,14 @@ class Distinct:
         self._shares: list[float] = []
 
     def add(self, words: Sequence[str]) -> None:
-        for start in range(len(words) - self._n + 1):
-            self._seen.add(tuple(words[start : start + self._n]))
-            self._count += 1
+        grams = list(zip(*(words[start:] for start in range(self._n)), strict=False))
+        while grams:
+            fitting = grams[: _WINDOW - self._count]
+            self._seen.update(fitting)
+            self._count += len(fitting)
             if self._count == _WINDOW:
                 self._close()
+            grams = grams[len(fitting) :]
 
     def value(self) -> float:
         # What is left over counts only when it is all there is: it is too short to be compared.

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain, groupby
 from typing import Final, TypeVar
 
 import orjson
 
-from worker.jobs.dataset_generation.alike import Hashes, Index, shingles_of
+from worker.jobs.dataset_generation.alike import Index
 from worker.jobs.dataset_generation.check import Reason
 from worker.jobs.dataset_generation.modes import Split
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.progress import DEDUPLICATE, Progress
 from worker.jobs.dataset_generation.splits import assign, check_filled
 from worker.jobs.dataset_generation.spool import Spool
-from worker.jobs.shared.duplicates import Duplicates, likeness
+from worker.jobs.shared.duplicates import Duplicates, Shingles, likeness, shingles_of
 
 # Texts that have this much in common may not be in two splits, whatever the threshold for duplicates is.
 LEAK: Final = 0.5
@@ -33,6 +34,28 @@ T = TypeVar("T")
 Unit = tuple[Sequence[int], str]
 
 
+class Said:
+    """What a record is asked of, and its answer."""
+
+    def __init__(self, asked: str, answer: str) -> None:
+        self._asked = asked
+        self._answer = answer
+
+    @cached_property
+    def _of_asked(self) -> Shingles:
+        return shingles_of(self._asked)
+
+    @cached_property
+    def _of_answer(self) -> Shingles:
+        return shingles_of(self._answer)
+
+    def is_like(self, other: Said, threshold: float) -> bool:
+        """Whether both are. The answer is looked at first: it is shorter, and what differs."""
+        if likeness(self._of_answer, other._of_answer) < threshold:
+            return False
+        return self._asked == other._asked or likeness(self._of_asked, other._of_asked) >= threshold
+
+
 class Separation:
     def __init__(self, spool: Spool, parameters: Parameters, progress: Progress) -> None:
         self._spool = spool
@@ -40,8 +63,8 @@ class Separation:
         self._progress = progress
         self._shares = parameters.shares
         self._doubles: set[int] = set()
-        # Those with records about a part of a text; known when all records have been looked at.
-        self._tasks: set[str] = set()
+        # Those with records about a part of a text.
+        self._tasks = sorted(spool.focused_tasks)
 
     def deduplicate(self) -> None:
         """Takes duplicates out, unless they are wanted.
@@ -53,7 +76,7 @@ class Separation:
         threshold = self._parameters.dedup_threshold or _USUAL
         self._doubles.update(self._equal_ones())
         self._doubles.update(self._equal_answers(threshold))
-        for task in (None, *sorted(self._tasks)):
+        for task in (None, *self._tasks):
             same = Duplicates(threshold, self._parameters.seed)
             for entries, text in self._watched(self._units(task), _DOUBLES, (0.3, 0.6)):
                 if same.first(text) is not None:
@@ -72,31 +95,32 @@ class Separation:
         assigned = assign(sizes, self._shares, self._parameters.seed, what)
         for entry in self._spool.kept():
             self._spool.put(entry, assigned[self._group(entry)])
-        leaks = list(self._alike_across())
-        for one, other in leaks:
+        left: set[int] = set()
+        for one, other in self._alike_across():
             self._separate(one, other)
+            left.update(self._leaking(one, other))
         counts = Counter(self._spool.split(entry) for entry in self._spool.kept())
         check_filled({split: counts[split] for split in self._shares}, what)
-        return len({entry for one, other in leaks for entry in self._leaking(one, other)})
+        return len(left)
 
     def _alike_across(self) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
         """What is alike in two splits. All but the largest are looked up in: each pair has one side there."""
         largest = max(self._shares, key=lambda split: self._shares[split])
         small: list[Sequence[int]] = []
-        index = Index(self._remembered(small, largest))
+        index = Index(self._remembered(small, largest), LEAK)
         for entries, text in self._watched(self._all_units(), _ACROSS, (0.6, 1.0)):
-            for number in index.alike(shingles_of(text), LEAK):
+            for number in index.alike(shingles_of(text)):
                 if self._split_of(entries) != self._split_of(small[number]):
                     yield entries, small[number]
 
-    def _remembered(self, small: list[Sequence[int]], largest: Split) -> Iterator[Hashes]:
+    def _remembered(self, small: list[Sequence[int]], largest: Split) -> Iterator[Shingles]:
         for entries, text in self._all_units():
             if self._split_of(entries) != largest:
                 small.append(entries)
                 yield shingles_of(text)
 
     def _all_units(self) -> Iterator[Unit]:
-        return chain.from_iterable(self._units(task) for task in (None, *sorted(self._tasks)))
+        return chain.from_iterable(self._units(task) for task in (None, *self._tasks))
 
     def _units(self, task: str | None) -> Iterator[Unit]:
         """The texts with those of their records that are kept; with a task its records, about a part of a text each."""
@@ -106,33 +130,29 @@ class Separation:
                 if entries:
                     yield entries, source.text
             return
-        for number, entry in enumerate(self._spool.entries()):
-            if entry.task == task and entry.focus is not None and self._spool.fate(number) is None:
-                yield [number], entry.focus
+        for number, focus in self._spool.focuses(task):
+            if self._spool.fate(number) is None:
+                yield [number], focus
 
     def _equal_ones(self) -> Iterator[int]:
         seen = set()
-        for number, entry in enumerate(self._watched(self._spool.entries(), _DOUBLES, (0.0, 0.1))):
-            digest = hashlib.blake2b(orjson.dumps(entry.record), digest_size=16).digest()
+        for number, (entry, _) in enumerate(self._watched(self._spool.entries(), _DOUBLES, (0.0, 0.1))):
+            record = orjson.dumps(entry.record(self._parameters.schema_used))
+            digest = hashlib.blake2b(record, digest_size=16).digest()
             if digest in seen:
                 yield number
             seen.add(digest)
-            if entry.focus is not None:
-                self._tasks.add(entry.task)
 
     def _equal_answers(self, threshold: float) -> Iterator[int]:
         watched = self._watched(self._spool.entries(), _DOUBLES, (0.1, 0.3))
-        for _, entries in groupby(enumerate(watched), lambda numbered: numbered[1].item):
-            hashes: dict[str, Hashes] = {}
-            others: list[tuple[Hashes, Hashes]] = []
-            for number, entry in entries:
-                if entry.input not in hashes:
-                    hashes[entry.input] = shingles_of(entry.input)
-                pair = hashes[entry.input], shingles_of(entry.output)
-                if any(_least_likeness(pair, other) >= threshold for other in others):
+        for _, numbered in groupby(enumerate(watched), lambda numbered: numbered[1][0].item):
+            others: list[Said] = []
+            for number, (entry, _) in numbered:
+                said = Said(entry.input, entry.output)
+                if any(said.is_like(other, threshold) for other in others):
                     yield number
                 else:
-                    others.append(pair)
+                    others.append(said)
 
     def _watched(self, things: Iterable[T], step: str, part: tuple[float, float]) -> Iterator[T]:
         """The same, with progress."""
@@ -163,7 +183,3 @@ class Separation:
     def _refuse(self, entries: Iterable[int], reason: Reason) -> None:
         for entry in entries:
             self._spool.refuse(entry, reason)
-
-
-def _least_likeness(one: Sequence[Hashes], other: Sequence[Hashes]) -> float:
-    return min(likeness(first, second) for first, second in zip(one, other, strict=True))

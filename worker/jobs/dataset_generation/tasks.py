@@ -11,7 +11,7 @@ from typing import Final
 from worker.jobs.dataset_generation.model import Draft, Item
 from worker.jobs.dataset_generation.sentences import is_whole, without_torn_ends
 from worker.jobs.dataset_generation.templates import TEMPLATES
-from worker.jobs.dataset_generation.terms import Term, Weights, ranked
+from worker.jobs.dataset_generation.terms import Term, Weights, Words, ranked, words_of
 from worker.jobs.shared.sentences import sentences_of
 
 BLANK: Final = "____"
@@ -48,8 +48,17 @@ class Reading:
         return [sentence for sentence in sentences if is_whole(sentence)][:_MOST_SENTENCES]
 
     @cached_property
+    def words_of_sentences(self) -> list[set[str]]:
+        """In small letters."""
+        return [set(map(str.lower, _WORD.findall(sentence))) for sentence in self.sentences]
+
+    @cached_property
+    def _words(self) -> Words:
+        return words_of(self.text)
+
+    @cached_property
     def _vector(self) -> dict[str, float]:
-        return self._weights.vector(self.text)
+        return self._weights.vector(self._words)
 
     @cached_property
     def ranking(self) -> list[int]:
@@ -58,7 +67,7 @@ class Reading:
 
     @cached_property
     def terms(self) -> list[Term]:
-        return self._weights.terms(self.text, self._vector, _MOST_TERMS)
+        return self._weights.terms(self._words, self._vector, _MOST_TERMS)
 
     def best(self, most: int) -> list[str]:
         """The best sentences, in the order of the text."""
@@ -93,15 +102,11 @@ def _statements(reading: Reading) -> Iterator[tuple[str, str]]:
             yield span.path[-1], span.text
     topics = [label.path[-1] for label in reading.item.labels if label.path not in told]
     topics += [term.text for term in reading.terms]
-    by_rank = [reading.sentences[number] for number in reading.ranking]
-    if len(by_rank) > 1:
+    best = reading.ranking[:_MOST_TERMS]
+    if len(best) > 1:
         for topic in topics:
             words = {word.lower() for word in _WORD.findall(topic) if len(word) > 2}
-            yield from ((topic, sentence) for sentence in by_rank[:_MOST_TERMS] if _mentions(sentence, words))
-
-
-def _mentions(sentence: str, words: set[str]) -> bool:
-    return bool(words) and words <= {word.lower() for word in _WORD.findall(sentence)}
+            yield from ((topic, reading.sentences[n]) for n in best if words and words <= reading.words_of_sentences[n])
 
 
 def heading(reading: Reading) -> Iterator[Draft]:
@@ -146,7 +151,7 @@ def summary(reading: Reading) -> Iterator[Draft]:
 
 
 def terms(reading: Reading) -> Iterator[Draft]:
-    listed = sorted(reading.terms[:_LISTED_TERMS], key=lambda term: term.start)
+    listed = sorted(reading.terms[:_LISTED_TERMS], key=lambda term: term.place)
     if len(listed) >= _FEWEST_TERMS:
         texts = [term.text for term in listed]
         yield Draft("terms", reading.asks("terms"), reading.text, _listed(texts), tuple(texts))
@@ -164,14 +169,33 @@ def entities(reading: Reading) -> Iterator[Draft]:
 def cloze(reading: Reading) -> Iterator[Draft]:
     used: set[str] = set()
     for term in reading.terms:
-        pattern = re.compile(rf"(?<!\w){re.escape(term.text)}(?!\w)")
         for number in reading.ranking:
             sentence = reading.sentences[number]
-            if sentence not in used and len(_WORD.findall(sentence)) >= _SHORTEST_CLOZE and pattern.search(sentence):
+            # No pattern: making one for each term costs more than all else.
+            if term.text not in sentence or sentence in used or len(_WORD.findall(sentence)) < _SHORTEST_CLOZE:
+                continue
+            gap = with_gaps(sentence, term.text)
+            if gap != sentence:
                 used.add(sentence)
-                gap = pattern.sub(BLANK, sentence)
                 yield Draft("cloze", reading.asks("cloze"), gap, sentence, (sentence,), sentence)
                 break
+
+
+def with_gaps(sentence: str, term: str) -> str:
+    """Blanks in the places where the term stands, not as a part of a longer word."""
+    parts, done, place = [], 0, sentence.find(term)
+    while place >= 0:
+        end = place + len(term)
+        if _is_word(sentence[max(place - 1, 0) : place]) or _is_word(sentence[end : end + 1]):
+            place = sentence.find(term, place + 1)
+        else:
+            parts += [sentence[done:place], BLANK]
+            done, place = end, sentence.find(term, end)
+    return "".join([*parts, sentence[done:]])
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
 def completion(reading: Reading) -> Iterator[Draft]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 # A word, or up to three words with capitals: the name of something.
@@ -30,78 +31,111 @@ _EMPTY: Final = frozenset(_EMPTY_WORDS.split())
 # They begin sentences with a capital and are no part of the name that follows.
 _NO_NAME_WORDS: Final = "the this that these those its his her our their and but for with from when while"
 _NO_NAME: Final = frozenset(_NO_NAME_WORDS.split())
+_LONGEST_MATCH: Final = _LONGEST + max(map(len, _NO_NAME)) + 1
 
 
 class Term(NamedTuple):
-    """`text`: as it stands in the text for the first time; `start`: where."""
+    """`text`: as it stands in the text for the first time; `place`: its number in `Words`."""
 
     text: str
-    start: int
+    place: int
     weight: float
 
 
+class Words(NamedTuple):
+    """What may be a term in a text, in order, and for each what is equal for equal terms, empty when it is none."""
+
+    matches: list[str]
+    keys: list[str]
+
+
+def words_of(text: str) -> Words:
+    matches = _TERM.findall(text, 0, _MOST_CHARACTERS)
+    # Not longer than what is worth remembering.
+    keys = list(map(_key_of, matches)) if max(map(len, matches), default=0) <= _LONGEST_MATCH else _bounded(matches)
+    return Words(matches, keys)
+
+
+def _bounded(matches: list[str]) -> list[str]:
+    return [_key_of(match) if len(match) <= _LONGEST_MATCH else "" for match in matches]
+
+
 class Weights:
-    """Inverse document frequencies, counted text by text."""
+    """Inverse document frequencies: counted text by text, and known when all have been counted."""
 
     def __init__(self) -> None:
         self._texts = 0
         self._frequencies: Counter[str] = Counter()
+        self._values: dict[str, float] = {}
 
     def add(self, text: str) -> None:
         self._texts += 1
-        self._frequencies.update({key for key, _, _ in _occurrences(text)})
+        self._frequencies.update(filter(None, set(words_of(text).keys)))
         if len(self._frequencies) > _MOST_WORDS:
             # What was met once may well be met no more; without this a large job would have no bound.
             self._frequencies = Counter({word: n for word, n in self._frequencies.items() if n > 1})
 
-    def of(self, key: str) -> float:
+    def settle(self) -> None:
+        """All texts have been added."""
+        by_frequency = {seen: self._value(seen) for seen in set(self._frequencies.values())}
+        self._values = {key: by_frequency[seen] for key, seen in self._frequencies.items()}
+        self._frequencies.clear()
+
+    def _value(self, seen: int) -> float:
         """0 for a word that is in most texts."""
-        seen = self._frequencies.get(key, 0)
         if self._texts >= _FEW and seen > _OFTEN * self._texts:
             return 0.0
         return math.log((1 + self._texts) / (1 + seen)) + 1
 
-    def vector(self, text: str) -> dict[str, float]:
+    def vector(self, words: Words) -> dict[str, float]:
         """TF-IDF with the logarithm of the counts, of length 1; empty when no word tells anything."""
-        counts = Counter(key for key, _, _ in _occurrences(text))
-        weighed = {key: (1 + math.log(count)) * self.of(key) for key, count in counts.items()}
-        length = math.sqrt(sum(weight * weight for weight in weighed.values()))
+        values, unknown = self._values, self._value(0)
+        counts = Counter(words.keys)
+        counts.pop("", None)
+        weighed = {
+            key: (1 + math.log(n)) * values.get(key, unknown) if n > 1 else values.get(key, unknown)
+            for key, n in counts.items()
+        }
+        length = math.sqrt(sum([weight * weight for weight in weighed.values()]))
         return {key: weight / length for key, weight in weighed.items() if weight} if length else {}
 
-    def terms(self, text: str, vector: Mapping[str, float], most: int) -> list[Term]:
-        """The weightiest of the text, no two of which share a word."""
-        first: dict[str, tuple[str, int]] = {}
-        for key, surface, start in _occurrences(text):
-            first.setdefault(key, (surface, start))
+    def terms(self, words: Words, vector: Mapping[str, float], most: int) -> list[Term]:
+        """The weightiest of a text, no two of which share a word; `vector`: the text's own."""
+        # The last to be entered is the first of the text.
+        places = dict(zip(reversed(words.keys), range(len(words.keys) - 1, -1, -1), strict=True))
         found: list[Term] = []
         taken: set[str] = set()
-        for key in sorted(vector, key=lambda key: (-vector[key], first[key][1])):
-            words = set(key.split())
-            if not words & taken:
-                taken |= words
-                found.append(Term(*first[key], vector[key]))
+        # Of those that weigh the same the earlier one: the vector is in the order of the text.
+        for key in sorted(vector, key=vector.__getitem__, reverse=True):
+            parts = key.split()
+            if taken.isdisjoint(parts):
+                taken.update(parts)
+                place = places[key]
+                found.append(Term(_surface(words.matches[place]), place, vector[key]))
                 if len(found) == most:
                     break
         return found
 
 
-def _occurrences(text: str) -> Iterator[tuple[str, str, int]]:
-    for match in _TERM.finditer(text, 0, _MOST_CHARACTERS):
-        surface = match.group()
-        first, _, rest = surface.partition(" ")
-        if rest and first.lower() in _NO_NAME:
-            surface = rest
-        key = surface.lower()
-        if _SHORTEST <= len(surface) <= _LONGEST and key not in _EMPTY:
-            yield key, surface, match.end() - len(surface)
+@lru_cache(maxsize=50_000)
+def _key_of(match: str) -> str:
+    """Equal for what counts as the same term; empty for what is none."""
+    surface = _surface(match)
+    key = surface.lower()
+    return key if _SHORTEST <= len(surface) <= _LONGEST and key not in _EMPTY else ""
+
+
+def _surface(match: str) -> str:
+    first, _, rest = match.partition(" ")
+    return rest if rest and first.lower() in _NO_NAME else match
 
 
 def ranked(weights: Weights, sentences: Sequence[str], whole: Mapping[str, float]) -> list[int]:
     """Numbers of the sentences, best first: those that are like the whole text, and those that come early."""
 
     def score(number: int) -> float:
-        vector = weights.vector(sentences[number])
-        return sum(weight * whole.get(key, 0.0) for key, weight in vector.items()) + 0.5 / (1 + number)
+        vector = weights.vector(words_of(sentences[number]))
+        return sum([weight * whole.get(key, 0.0) for key, weight in vector.items()]) + 0.5 / (1 + number)
 
     scores = [score(number) for number in range(len(sentences))]
     return sorted(range(len(sentences)), key=lambda number: (-scores[number], number))

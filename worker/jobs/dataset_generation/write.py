@@ -34,14 +34,14 @@ def write_all(
     """Raises StorageError."""
     with _Splits(work, parameters).opened() as splits:
         done = 0
-        for number, (entry, source) in enumerate(_with_sources(spool)):
-            reason = spool.fate(number)
+        for number, (entry, source) in enumerate(spool.entries()):
+            reason, record = spool.fate(number), entry.record(parameters.schema_used)
             if reason is not None:
-                rejected.add(reason, source.document_id, source.chunk_id, entry.task, entry.record)
+                rejected.add(reason, source.document_id, source.chunk_id, entry.task, record)
             else:
-                splits.add(spool.split(number), entry.record)
+                splits.add(spool.split(number), record)
                 if quality is not None:
-                    _measure(quality, entry, source, parameters)
+                    _measure(quality, entry, record, source, parameters)
             done += 1
             if done % _BATCH == 0:
                 progress.note(WRITE, "Writing records", done, len(spool))
@@ -49,23 +49,14 @@ def write_all(
     return splits.files()
 
 
-def _with_sources(spool: Spool) -> Iterator[tuple[Entry, Source]]:
-    sources = enumerate(spool.sources())
-    number, source = next(sources)
-    for entry in spool.entries():
-        while number < entry.item:
-            number, source = next(sources)
-        yield entry, source
-
-
-def _measure(quality: Quality, entry: Entry, source: Source, parameters: Parameters) -> None:
+def _measure(quality: Quality, entry: Entry, record: Record, source: Source, parameters: Parameters) -> None:
     if entry.labels:
         is_found = set(entry.labels) <= set(entry.known)
     elif parameters.mode == "llm":
         is_found = is_supported(entry.task, entry.output, entry.parts, source.text)
     else:
         is_found = is_grounded(entry.output, entry.parts, source.text)
-    valid = is_valid(entry.record, parameters.schema_used)
+    valid = is_valid(record, parameters.schema_used)
     asked = f"{entry.instruction}\n{entry.input}"
     quality.add(entry.task, asked, entry.output, entry.known, valid=valid, grounded=is_found)
 

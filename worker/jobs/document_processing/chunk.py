@@ -153,9 +153,11 @@ def _begin_earlier(text: str, lowest: int, piece: Span, measure: Measure) -> int
     for places in (starts_of_words(text, lowest, start), range(lowest, start)):
         begin = start_of_character(text, earliest(places, laps, start), start)
         # Nearly always the whole fits when its two parts do, and then it is measured only once.
-        if not fits(begin):
+        is_good = fits(begin)
+        if not is_good:
             begin = start_of_character(text, earliest(places, fits, start), start)
-        if begin < start and fits(begin):
+            is_good = begin < start and fits(begin)
+        if begin < start and is_good:
             return begin
     return start
 

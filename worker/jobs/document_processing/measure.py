@@ -79,6 +79,9 @@ class Measure:
             return len(text) <= limit
         if _GAP.search(text):
             return False
+        # A token has one byte at least.
+        if len(text) <= limit and text.isascii():
+            return True
         return len(splitter.chunks(text)) <= 1
 
     def _splitter(self, capacity: int, *, trim: bool = False) -> Splitter:

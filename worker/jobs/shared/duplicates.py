@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -12,12 +12,30 @@ from numpy.typing import NDArray
 
 Shingles = NDArray[np.uint32]
 _WORD: Final = re.compile(r"\w+")
+_ASCII_WORD: Final = re.compile(rb"\w+")
 _WIDTH: Final = 3
 _PERMUTATIONS: Final = 40
 # In bands of four numbers 99 of 100 pairs with a likeness of 0.8 meet, in bands of two those of 0.5; they cost memory.
 _BANDS: Final = 10
 _BANDS_OF_UNLIKE: Final = 20
 _UNLIKE: Final = 0.7
+
+
+class Shape(NamedTuple):
+    """What is remembered of a text. `digest`: of its words in small letters; `shingles`: as `shingles_of`."""
+
+    digest: bytes
+    shingles: Shingles
+
+
+def shape_of(text: str) -> Shape:
+    words = _words(text)
+    return Shape(hashlib.blake2b(b" ".join(words), digest_size=16).digest(), _shingles(words))
+
+
+def shingles_of(text: str) -> Shingles:
+    """The text's triples of words as a sorted set of hashes; of a shorter text its words together."""
+    return _shingles(_words(text))
 
 
 class Duplicates:
@@ -35,11 +53,9 @@ class Duplicates:
 
     def first(self, text: str) -> int | None:
         """The number of the first text shown, from 0 on, that says the same; None when it is new, and then numbered."""
-        words = _WORD.findall(text.lower())
-        digest = hashlib.blake2b(" ".join(words).encode(), digest_size=16).digest()
+        digest, shingles = shape_of(text)
         if digest in self._equal:
             return self._equal[digest]
-        shingles = _shingles(words)
         same = self._near(shingles) if self._threshold else None
         if same is None:
             self._equal[digest] = len(self._shingles)
@@ -54,7 +70,7 @@ class Duplicates:
             bands = _BANDS if self._threshold >= _UNLIKE else _BANDS_OF_UNLIKE
             self._lsh = RMinHashLSH(self._threshold, _PERMUTATIONS, bands)
         sketch = RMinHash(_PERMUTATIONS, self._seed)
-        sketch.update([str(shingle) for shingle in shingles.tolist()])
+        sketch.update(list(map(str, shingles.tolist())))
         for number in sorted(self._lsh.query(sketch)):
             if likeness(shingles, self._shingles[number]) >= self._threshold:
                 return int(number)
@@ -68,7 +84,18 @@ def likeness(one: Shingles, other: Shingles) -> float:
     return common / max(1, len(one) + len(other) - common)
 
 
-def _shingles(words: list[str]) -> Shingles:
-    width = min(_WIDTH, max(1, len(words)))
-    hashes = {crc32(" ".join(words[n : n + width]).encode()) for n in range(max(1, len(words) - width + 1))}
-    return np.array(sorted(hashes), dtype=np.uint32)
+def _words(text: str) -> list[bytes]:
+    lowered = text.lower()
+    # Most texts are, and then it is faster by half.
+    if lowered.isascii():
+        return _ASCII_WORD.findall(lowered.encode())
+    return list(map(str.encode, _WORD.findall(lowered)))
+
+
+def _shingles(words: list[bytes]) -> Shingles:
+    if len(words) < _WIDTH:
+        return np.array([crc32(b" ".join(words))], dtype=np.uint32)
+    runs = zip(*(words[start:] for start in range(_WIDTH)), strict=False)
+    hashes = np.fromiter(map(crc32, map(b" ".join, runs)), np.uint32, len(words) - _WIDTH + 1)
+    hashes.sort()
+    return hashes[np.concatenate(([True], hashes[1:] != hashes[:-1]))]
