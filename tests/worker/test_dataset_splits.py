@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from samples import dataset_support as support
@@ -144,6 +145,15 @@ def test_the_index_misses_nothing(threshold: float) -> None:
         pairs += len(alike)
     assert pairs > 60
     assert Index([], threshold).alike(sets[0]) == []
+
+
+def test_the_index_finds_what_shares_only_the_most_frequent_triples() -> None:
+    often, rare = np.arange(100, 108, dtype=np.uint32), np.arange(7, dtype=np.uint32)
+    small, large = often, np.concatenate((rare, often))
+    assert likeness(small, large) == 8 / 15
+    others = [np.concatenate((often, np.arange(1000 * n, 1000 * n + 30, dtype=np.uint32))) for n in range(1, 5)]
+    assert Index([small, *others], 8 / 15).alike(large) == [0]
+    assert Index([large, *others], 8 / 15).alike(small) == [0]
 
 
 @pytest.mark.parametrize(
