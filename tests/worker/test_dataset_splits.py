@@ -8,7 +8,9 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from samples import dataset_support as support
@@ -18,6 +20,7 @@ from worker.context import PermanentError
 from worker.jobs.dataset_generation.alike import Index
 from worker.jobs.dataset_generation.quality import Distinct, Lengths, balance, overall_of
 from worker.jobs.dataset_generation.splits import assign
+from worker.jobs.dataset_generation.tasks import BLANK, with_gaps
 from worker.jobs.shared.duplicates import likeness, shingles_of
 
 TEXTS: dict[str, Any] = {"generation_mode": "completion", "datasets_per_chunk": 1}
@@ -130,13 +133,43 @@ def test_splits_that_lose_all_they_have(tmp_path: Path) -> None:
     assert caught.value.code == "split_too_small"
 
 
-def test_the_index_misses_nothing() -> None:
-    texts = [changed(support.text(n % 30, 6), 5 + n) for n in range(120)]
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
+def test_the_index_misses_nothing(threshold: float) -> None:
+    texts = [changed(support.text(n % 30, 3 + n % 5), 5 + n) for n in range(120)]
     sets = [shingles_of(text) for text in texts]
-    index = Index(sets, 0.5)
+    # Only half of them are in it, so that it does not know all hashes that it is asked for.
+    index, pairs = Index(sets[::2], threshold), 0
     for one in sets:
-        assert index.alike(one) == [n for n, other in enumerate(sets) if likeness(one, other) >= 0.5]
-    assert Index([], 0.5).alike(sets[0]) == []
+        alike = [n for n, other in enumerate(sets[::2]) if likeness(one, other) >= threshold]
+        assert index.alike(one) == alike
+        pairs += len(alike)
+    assert pairs > 60
+    assert Index([], threshold).alike(sets[0]) == []
+
+
+def test_the_index_finds_what_shares_only_the_most_frequent_triples() -> None:
+    often, rare = np.arange(100, 108, dtype=np.uint32), np.arange(7, dtype=np.uint32)
+    small, large = often, np.concatenate((rare, often))
+    assert likeness(small, large) == 8 / 15
+    others = [np.concatenate((often, np.arange(1000 * n, 1000 * n + 30, dtype=np.uint32))) for n in range(1, 5)]
+    assert Index([small, *others], 8 / 15).alike(large) == [0]
+    assert Index([large, *others], 8 / 15).alike(small) == [0]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "One", "one  TWO", "One, two; three four", "Größe und Maß, größe und maß. 東京 と 大阪"]
+)
+def test_shingles_are_the_triples_of_words(text: str) -> None:
+    words = re.findall(r"\w+", text.lower())
+    expected = {" ".join(words[n : n + 3]) for n in range(max(1, len(words) - 2))}
+    assert shingles_of(text).tolist() == sorted(crc32(each.encode()) for each in expected)
+
+
+@pytest.mark.parametrize(
+    "sentence", ["tank", "Tank tank-wagon tank_1 tanks tank.", "a tank, tanktank tank tank", "tänk tanké tank’s (tank)"]
+)
+def test_gaps_are_whole_words(sentence: str) -> None:
+    assert with_gaps(sentence, "tank") == re.sub(r"(?<!\w)tank(?!\w)", BLANK, sentence)
 
 
 def test_csv_cells_that_begin_like_formulas(tmp_path: Path) -> None:

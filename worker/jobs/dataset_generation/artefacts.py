@@ -9,12 +9,12 @@ from typing import Any, Final, get_args
 
 from worker.context import JobContext
 from worker.jobs.dataset_generation.card import CARD, card
-from worker.jobs.dataset_generation.failures import ERRORS
 from worker.jobs.dataset_generation.modes import SPLITS, Format, Split
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.plan import Plan
 from worker.jobs.dataset_generation.records import json_schema
 from worker.jobs.dataset_generation.rejected import REJECTED
+from worker.jobs.shared.failures import ERRORS
 from worker.jobs.shared.files import FileEntry, entry_of, json_file
 from worker.jobs.shared.manifest import make_manifest
 from worker.jobs.shared.source import Source

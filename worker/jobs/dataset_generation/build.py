@@ -13,7 +13,6 @@ from worker.context import JobContext, PermanentError
 from worker.jobs.dataset_generation.artefacts import PUBLISHED, publish_all, write_descriptions
 from worker.jobs.dataset_generation.categories import named_categories
 from worker.jobs.dataset_generation.check import Check
-from worker.jobs.dataset_generation.failures import Failures
 from worker.jobs.dataset_generation.findings import Category, Findings
 from worker.jobs.dataset_generation.generate import generate
 from worker.jobs.dataset_generation.load import Items
@@ -31,6 +30,7 @@ from worker.jobs.dataset_generation.separate import Separation
 from worker.jobs.dataset_generation.spool import Spool
 from worker.jobs.dataset_generation.write import SplitFile, write_all
 from worker.jobs.dataset_generation.written import LlmGenerator
+from worker.jobs.shared.failures import Failures
 from worker.jobs.shared.llm.session import Llm, open_llm
 from worker.jobs.shared.workspace import workspace
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from worker.jobs.dataset_generation.artefacts import QUALITY, SCHEMA
 from worker.jobs.dataset_generation.card import CARD
 from worker.jobs.dataset_generation.check import REASONS
-from worker.jobs.dataset_generation.failures import ERRORS, Failures
 from worker.jobs.dataset_generation.modes import Split
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.rejected import REJECTED
 from worker.jobs.dataset_generation.write import SplitFile
+from worker.jobs.shared.failures import ERRORS, Failures
 from worker.jobs.shared.llm.usage import LlmUsage
 from worker.jobs.shared.workspace import MANIFEST
 

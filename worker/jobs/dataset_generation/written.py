@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from worker.jobs.dataset_generation.failures import Failures
 from worker.jobs.dataset_generation.model import Draft, Item
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.prompts import messages_for
 from worker.jobs.dataset_generation.tasks import Reading
 from worker.jobs.dataset_generation.terms import Weights
 from worker.jobs.dataset_generation.written_forms import FORMS, Written
+from worker.jobs.shared.failures import Failures
 from worker.jobs.shared.llm.errors import ItemFailure
 from worker.jobs.shared.llm.quotes import find_quote
 from worker.jobs.shared.llm.session import Llm

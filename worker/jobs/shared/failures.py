@@ -23,8 +23,10 @@ class Failures:
         self._lines = JsonLines(work / ERRORS)
         self.first: list[Record] = []
         self._told_bytes = 0
+        self.count = 0
 
     def add(self, error: Record) -> None:
+        self.count += 1
         line = json_line(error)
         # Ids of chunks may be long.
         if len(self.first) < _MOST_TOLD and self._told_bytes + len(line) <= _MOST_TOLD_BYTES:
