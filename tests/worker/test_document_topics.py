@@ -58,3 +58,8 @@ def test_sentences_cover_the_text() -> None:
     assert all(place in covered or character.isspace() for place, character in enumerate(text))
     assert all(first[1] <= second[0] for first, second in pairwise(spans))
     assert "Dr. Smith came." in {text[start:end] for start, end in spans}
+
+
+def test_few_sentences_whose_windows_are_all_alike_teach_nothing_and_break_nothing() -> None:
+    text = "water One. 0One. \n# Head\n"
+    assert Topics.fit(lambda: iter([text]), 42).borders(text, 1.9) == []

@@ -68,7 +68,8 @@ class Topics:
             return cls([], np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
         windows = _windows(np.array(runs)) @ counts
         weigher = TfidfTransformer(sublinear_tf=True).fit(windows)
-        with threadpool_limits(1):
+        # Windows that are all alike vary by nothing, and the shares of it that nobody reads are no numbers then.
+        with threadpool_limits(1), np.errstate(invalid="ignore", divide="ignore"):
             svd = TruncatedSVD(size, random_state=seed).fit(weigher.transform(windows, copy=False))
         return cls(list(counter.get_feature_names_out()), weigher.idf_, svd.components_)
 
