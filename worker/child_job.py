@@ -49,12 +49,12 @@ def run_job(channel: socket.socket) -> int:
     return 0
 
 
-class _Does(Protocol):
+class _ChildJob(Protocol):
     def listen(self, lines: Iterator[bytes]) -> None: ...
     def run(self) -> bytes: ...
 
 
-def _plain_job(told: Any) -> _Does:
+def _plain_job(told: Any) -> _ChildJob:
     # Not above: it imports what no job type needs.
     from worker.child_call import PlainJob
 

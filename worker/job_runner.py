@@ -190,8 +190,8 @@ class JobRun(Stoppable):
             assignment = assignment_for(kind, self._facts(), self._parameters())
         except TypeError as error:
             raise PermanentError("InvalidParameters", str(error)) from None
-        log = ChildLog(job_fields(self._job))
-        process = ProcessJob(assignment, log, self._open_notes().put, kind.memory_limit_mb)
+        printed = ChildLog(job_fields(self._job))
+        process = ProcessJob(assignment, printed, self._open_notes().put, kind.memory_limit_mb)
         self._begin(process)
         return await process.wait()
 

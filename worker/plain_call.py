@@ -10,7 +10,7 @@ import base64
 import logging
 import pickle
 import sys
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 from jobqueue.config import Settings
 from jobqueue.job import Claimed, Completed, Failed, Outcome, Retried
@@ -18,8 +18,8 @@ from jobqueue.rq_format import EncodedResult, encode_result
 from jobqueue.stock import StoredJob
 from worker.child_protocol import CALL, OUTCOME, encode
 
-# What the worker itself can load, if it is to be sent on. Others see what their own pickles do not keep.
-NOT_SENDABLE = (TypeError, AttributeError, pickle.PicklingError, RecursionError)
+# Pickle has no single error for what it cannot take.
+NOT_SENDABLE: Final = (TypeError, AttributeError, pickle.PicklingError, RecursionError)
 
 
 class Call(TypedDict):
