@@ -11,8 +11,9 @@ from typing import Final
 from worker.jobs.dataset_generation.model import Draft, Item
 from worker.jobs.dataset_generation.sentences import is_whole, without_torn_ends
 from worker.jobs.dataset_generation.templates import TEMPLATES
-from worker.jobs.dataset_generation.terms import Term, Weights, Words, ranked, words_of
+from worker.jobs.dataset_generation.terms import Term, Weights, Words, ranked, terms_by_sentence
 from worker.jobs.shared.sentences import sentences_of
+from worker.jobs.shared.words import texts_of_words, words_of
 
 BLANK: Final = "____"
 _MOST_TERMS: Final = 20
@@ -44,30 +45,35 @@ class Reading:
     @cached_property
     def sentences(self) -> list[str]:
         """Whole ones, in order."""
-        sentences = [self.text[start:end] for start, end in self.places]
-        return [sentence for sentence in sentences if is_whole(sentence)][:_MOST_SENTENCES]
+        return [self.text[start:end] for start, end in map(self.places.__getitem__, self._whole)]
+
+    @cached_property
+    def _whole(self) -> list[int]:
+        numbers = [number for number, (start, end) in enumerate(self.places) if is_whole(self.text[start:end])]
+        return numbers[:_MOST_SENTENCES]
 
     @cached_property
     def words_of_sentences(self) -> list[set[str]]:
         """In small letters."""
-        return [set(map(str.lower, _WORD.findall(sentence))) for sentence in self.sentences]
+        return [set(map(str.lower, texts_of_words(sentence))) for sentence in self.sentences]
 
     @cached_property
-    def _words(self) -> Words:
-        return words_of(self.text)
+    def _words(self) -> tuple[list[Words], Words]:
+        return terms_by_sentence(self.text, self.places)
 
     @cached_property
     def _vector(self) -> dict[str, float]:
-        return self._weights.vector(self._words)
+        return self._weights.vector(self._words[1])
 
     @cached_property
     def ranking(self) -> list[int]:
         """Numbers of sentences, best first."""
-        return ranked(self._weights, self.sentences, self._vector)
+        of_each = self._words[0]
+        return ranked(self._weights, [of_each[number] for number in self._whole], self._vector)
 
     @cached_property
     def terms(self) -> list[Term]:
-        return self._weights.terms(self._words, self._vector, _MOST_TERMS)
+        return self._weights.terms(self._words[1], self._vector, _MOST_TERMS)
 
     def best(self, most: int) -> list[str]:
         """The best sentences, in the order of the text."""
@@ -172,7 +178,7 @@ def cloze(reading: Reading) -> Iterator[Draft]:
         for number in reading.ranking:
             sentence = reading.sentences[number]
             # No pattern: making one for each term costs more than all else.
-            if term.text not in sentence or sentence in used or len(_WORD.findall(sentence)) < _SHORTEST_CLOZE:
+            if term.text not in sentence or sentence in used or len(words_of(sentence)) < _SHORTEST_CLOZE:
                 continue
             gap = with_gaps(sentence, term.text)
             if gap != sentence:

@@ -6,16 +6,24 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from itertools import chain, pairwise
 from typing import Final, NamedTuple
 
+from worker.jobs.shared.sentences import Place
+from worker.jobs.shared.words import has_foreign_letters
+
 # A word, or up to three words with capitals: the name of something.
-_TERM: Final = re.compile(r"[A-Z][\w’'-]*[a-z](?: [A-Z][\w’'-]*[a-z]){1,2}|[^\W\d_][\w’'-]*")
+_FORM: Final = r"[A-Z][{more}]*[a-z](?: [A-Z][{more}]*[a-z]){{1,2}}|[{first}][{more}]*"
+_TERM: Final = re.compile(_FORM.format(first=r"^\W\d_", more=r"\w’'-"))
+_JOINED: Final = re.compile(r"[\w’'-]")
+# The same of texts whose letters are all in ASCII: a set of characters takes less time than a question about each.
+_TERM_IN_ASCII: Final = re.compile(_FORM.format(first="A-Za-z", more="A-Za-z0-9_’'-"))
 _SHORTEST: Final = 4
 _LONGEST: Final = 60
 # Texts of any size are judged by what they begin with.
 _MOST_CHARACTERS: Final = 200_000
 _MOST_WORDS: Final = 500_000
+_MOST_REMEMBERED: Final = 200_000
 _OFTEN: Final = 0.3
 _FEW: Final = 20
 # Words that tell nothing of a text, however rare they are in it; those of other languages show by being everywhere.
@@ -49,15 +57,48 @@ class Words(NamedTuple):
     keys: list[str]
 
 
-def words_of(text: str) -> Words:
-    matches = _TERM.findall(text, 0, _MOST_CHARACTERS)
-    # Not longer than what is worth remembering.
-    keys = list(map(_key_of, matches)) if max(map(len, matches), default=0) <= _LONGEST_MATCH else _bounded(matches)
-    return Words(matches, keys)
+def terms_in(text: str) -> Words:
+    return _found(_pattern_for(text), text, 0, len(text))
 
 
-def _bounded(matches: list[str]) -> list[str]:
-    return [_key_of(match) if len(match) <= _LONGEST_MATCH else "" for match in matches]
+def terms_by_sentence(text: str, places: Sequence[Place]) -> tuple[list[Words], Words]:
+    """Of each sentence and of the whole text, without looking at everything twice."""
+    pattern = _pattern_for(text)
+    of_each = [_found(pattern, text, start, end) for start, end in places]
+    if len(text) > _MOST_CHARACTERS or any(_may_span(text, end, start) for (_, end), (start, _) in pairwise(places)):
+        return of_each, _found(pattern, text, 0, len(text))
+    matches = list(chain.from_iterable(words.matches for words in of_each))
+    return of_each, Words(matches, list(chain.from_iterable(words.keys for words in of_each)))
+
+
+def _may_span(text: str, end: int, start: int) -> bool:
+    """Whether there might be a match that begins in the sentence before `end` and ends in the one from `start` on."""
+    return text[end:start] in ("", " ") and bool(_JOINED.match(text[end - 1])) and bool(_JOINED.match(text[start]))
+
+
+def _pattern_for(text: str) -> re.Pattern[str]:
+    return _TERM if has_foreign_letters(text) else _TERM_IN_ASCII
+
+
+def _found(pattern: re.Pattern[str], text: str, start: int, end: int) -> Words:
+    matches = pattern.findall(text, start, min(end, start + _MOST_CHARACTERS))
+    if len(_KEYS) > _MOST_REMEMBERED:
+        _KEYS.clear()
+    return Words(matches, list(map(_KEYS.__getitem__, matches)))
+
+
+class _Keys(dict[str, str]):
+    """Of matches, each worked out once: most of them come again and again."""
+
+    def __missing__(self, match: str) -> str:
+        # Not worth remembering.
+        if len(match) > _LONGEST_MATCH:
+            return ""
+        key = self[match] = _key_of(match)
+        return key
+
+
+_KEYS: Final = _Keys()
 
 
 class Weights:
@@ -70,7 +111,7 @@ class Weights:
 
     def add(self, text: str) -> None:
         self._texts += 1
-        self._frequencies.update(filter(None, set(words_of(text).keys)))
+        self._frequencies.update(filter(None, set(terms_in(text).keys)))
         if len(self._frequencies) > _MOST_WORDS:
             # What was met once may well be met no more; without this a large job would have no bound.
             self._frequencies = Counter({word: n for word, n in self._frequencies.items() if n > 1})
@@ -99,6 +140,24 @@ class Weights:
         length = math.sqrt(sum([weight * weight for weight in weighed.values()]))
         return {key: weight / length for key, weight in weighed.items() if weight} if length else {}
 
+    def likeness(self, keys: list[str], whole: Mapping[str, float]) -> float:
+        """The cosine of words and a vector."""
+        values, unknown, theirs = self._values, self._value(0), whole.get
+        counts = dict.fromkeys(keys, 1)
+        counts.pop("", None)
+        if len(counts) + keys.count("") < len(keys):
+            counts = Counter(filter(None, keys))
+            weights = [
+                (1 + math.log(n)) * values.get(key, unknown) if n > 1 else values.get(key, unknown)
+                for key, n in counts.items()
+            ]
+        else:
+            weights = [values.get(key, unknown) for key in counts]
+        length = math.sqrt(sum([weight * weight for weight in weights]))
+        if not length:
+            return 0.0
+        return sum([weight / length * theirs(key, 0.0) for key, weight in zip(counts, weights, strict=True)])
+
     def terms(self, words: Words, vector: Mapping[str, float], most: int) -> list[Term]:
         """The weightiest of a text, no two of which share a word; `vector`: the text's own."""
         # The last to be entered is the first of the text.
@@ -117,7 +176,6 @@ class Weights:
         return found
 
 
-@lru_cache(maxsize=50_000)
 def _key_of(match: str) -> str:
     """Equal for what counts as the same term; empty for what is none."""
     surface = _surface(match)
@@ -130,12 +188,8 @@ def _surface(match: str) -> str:
     return rest if rest and first.lower() in _NO_NAME else match
 
 
-def ranked(weights: Weights, sentences: Sequence[str], whole: Mapping[str, float]) -> list[int]:
+def ranked(weights: Weights, sentences: Sequence[Words], whole: Mapping[str, float]) -> list[int]:
     """Numbers of the sentences, best first: those that are like the whole text, and those that come early."""
 
-    def score(number: int) -> float:
-        vector = weights.vector(words_of(sentences[number]))
-        return sum([weight * whole.get(key, 0.0) for key, weight in vector.items()]) + 0.5 / (1 + number)
-
-    scores = [score(number) for number in range(len(sentences))]
+    scores = [weights.likeness(sentence.keys, whole) + 0.5 / (1 + number) for number, sentence in enumerate(sentences)]
     return sorted(range(len(sentences)), key=lambda number: (-scores[number], number))

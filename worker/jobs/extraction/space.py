@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 from scipy.sparse import csr_matrix, diags
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 from sklearn.preprocessing import normalize
 
 from worker.jobs.extraction.categories import Category
+from worker.jobs.extraction.counting import Counter, terms_of
 from worker.jobs.extraction.decide import Matrix
 
 # Below this number of chunks the axes are not worth the name.
@@ -25,7 +23,6 @@ _MOST_TERMS: Final = 30_000
 _MOST_IN: Final = 0.5
 # More chunks hardly turn the axes, but cost memory.
 _MOST_FOR_AXES: Final = 50_000
-_WORD = re.compile(r"\w\w+")
 
 
 class Space:
@@ -34,13 +31,12 @@ class Space:
 
     def __init__(self, texts: Iterable[str], count: int, categories: Sequence[Category], seed: int) -> None:
         self.is_small = count < SMALL
-        self._analyse = terms_of
-        self._counter = CountVectorizer(analyzer=terms_of, dtype=np.float32)
-        profiles = [profile_of(category, self._analyse) for category in categories]
+        self._counter = Counter()
+        profiles = [profile_of(category, terms_of) for category in categories]
         # A small corpus need not contain the words of a category for them to have a weight.
         more = [" ".join(profile) for profile in profiles] if self.is_small else []
-        counts = self._counter.fit_transform(_chain(texts, more))
-        names = [term for category in categories for term in self._analyse(category.name)]
+        counts = self._counter.fit(_chain(texts, more))
+        names = [term for category in categories for term in terms_of(category.name)]
         self._keep_terms(counts, count, profiles, names)
         self.chunks = self._weigh(counts[:count, self._columns])
         del counts
@@ -60,7 +56,7 @@ class Space:
     def _keep_terms(self, counts: Any, count: int, profiles: Sequence[dict[str, float]], names: Sequence[str]) -> None:
         """All words of the categories stay, however rare they are, and their names however frequent."""
         frequency = np.bincount(counts.indices, minlength=counts.shape[1])
-        vocabulary = self._counter.vocabulary_
+        vocabulary = self._counter.columns
         kept = np.ones(len(frequency), dtype=np.bool_)
         if not self.is_small:
             kept = frequency >= (5 if count >= _LARGE else 2)
@@ -105,23 +101,6 @@ class Space:
         svd.fit(sample)
         axes: Matrix = np.ascontiguousarray(svd.components_.T, dtype=np.float32)
         return axes
-
-
-def terms_of(text: str) -> list[str]:
-    """The words of a text that say something, plurals as singulars."""
-    return [term for term in map(_term, _WORD.findall(text.lower())) if term]
-
-
-@lru_cache(maxsize=500_000)
-def _term(word: str) -> str:
-    """By Harman's three rules, which touch endings in 's' only, both numbers of a noun become the same."""
-    if word in ENGLISH_STOP_WORDS or not any(map(str.isalpha, word)):
-        return ""
-    if len(word) < 4 or not word.endswith("s") or word.endswith(("us", "ss", "is")):
-        return word
-    if word.endswith("ies") and not word.endswith(("eies", "aies")):
-        return f"{word[:-3]}y" if len(word) > 4 else word[:-1]
-    return word[:-1]
 
 
 def profile_of(category: Category, analyse: Callable[[str], list[str]]) -> dict[str, float]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.jobs.shared.words import words_of
+
 Shingles = NDArray[np.uint32]
-_WORD: Final = re.compile(r"\w+")
-_ASCII_WORD: Final = re.compile(rb"\w+")
 _WIDTH: Final = 3
 _PERMUTATIONS: Final = 40
 # In bands of four numbers 99 of 100 pairs with a likeness of 0.8 meet, in bands of two those of 0.5; they cost memory.
@@ -29,13 +28,13 @@ class Shape(NamedTuple):
 
 
 def shape_of(text: str) -> Shape:
-    words = _words(text)
+    words = words_of(text.lower())
     return Shape(hashlib.blake2b(b" ".join(words), digest_size=16).digest(), _shingles(words))
 
 
 def shingles_of(text: str) -> Shingles:
     """The text's triples of words as a sorted set of hashes; of a shorter text its words together."""
-    return _shingles(_words(text))
+    return _shingles(words_of(text.lower()))
 
 
 class Duplicates:
@@ -82,14 +81,6 @@ def likeness(one: Shingles, other: Shingles) -> float:
     """Jaccard: what both have, as a part of what any of them has."""
     common = len(np.intersect1d(one, other, assume_unique=True))
     return common / max(1, len(one) + len(other) - common)
-
-
-def _words(text: str) -> list[bytes]:
-    lowered = text.lower()
-    # Most texts are, and then it is faster by half.
-    if lowered.isascii():
-        return _ASCII_WORD.findall(lowered.encode())
-    return list(map(str.encode, _WORD.findall(lowered)))
 
 
 def _shingles(words: list[bytes]) -> Shingles:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import orjson
+
 Record = dict[str, object]
 # They end a line for some readers, although JSON allows them inside a string.
-_LINE_ENDS = {"\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\\u0085"}
+_LINE_ENDS = {"\u2028".encode(): b"\\u2028", "\u2029".encode(): b"\\u2029", "\x85".encode(): b"\\u0085"}
 _BLOCK = 1024 * 1024
 
 
@@ -66,10 +68,13 @@ def entry_of(file: Path, name: str, records: int = 1) -> FileEntry:
 
 
 def json_line(record: Mapping[str, object]) -> bytes:
-    line = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    try:
+        line = orjson.dumps(record)
+    except TypeError:
+        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     for character, escape in _LINE_ENDS.items():
         line = line.replace(character, escape)
-    return line.encode("utf-8") + b"\n"
+    return line + b"\n"
 
 
 def json_file(value: object) -> bytes:

@@ -9,6 +9,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any, Final
 
+import orjson
+
 from worker.context import JobContext, PermanentError
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.input_files import check_file, open_file
@@ -83,7 +85,7 @@ def _record(line: bytes, number: int, required: Kinds) -> Record:
     if len(line) > LONGEST_LINE:
         raise PermanentError("schema_mismatch", f"Line {number} is longer than {LONGEST_LINE:,} bytes.")
     try:
-        record = json.loads(line)
+        record = _parsed(line)
     except (ValueError, RecursionError):
         raise PermanentError("schema_mismatch", f"Line {number} is not JSON.") from None
     if not isinstance(record, dict):
@@ -94,6 +96,14 @@ def _record(line: bytes, number: int, required: Kinds) -> Record:
                 "schema_mismatch", f"Line {number}: the field '{field}' is missing or of a wrong kind."
             )
     return record
+
+
+def _parsed(line: bytes) -> Any:
+    """What the usual module takes, halves of characters and NaN among it, and most of it much sooner."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line)
 
 
 def chunks(ctx: JobContext, source: ChunksSource) -> Iterator[Record]:

@@ -10,9 +10,9 @@ Place = tuple[int, int]
 def sentences_of(text: str) -> list[Place]:
     """Where they begin and end, without the blanks around them; each character but blanks is in one."""
     found = []
-    for boundary in sentencex.get_sentence_boundaries("en", text):
-        start, end = boundary["start_index"], boundary["end_index"]
-        sentence = text[start:end]
+    end = 0
+    for sentence in sentencex.segment("en", text):
+        start, end = end, end + len(sentence)
         low = start + len(sentence) - len(sentence.lstrip())
         high = end - (len(sentence) - len(sentence.rstrip()))
         if low < high:

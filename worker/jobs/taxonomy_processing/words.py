@@ -10,10 +10,10 @@ from typing import Final
 
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from worker.jobs.shared.words import texts_of_words
+
 # With two characters or more, one of them a letter.
 _WORD: Final = re.compile(r"\b(?=\w*[^\W\d_])\w\w+\b")
-# The same without a look for a letter, which takes long for each and is soon made for different ones.
-_WORD_OR_NUMBER: Final = re.compile(r"\w\w+")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _LOOKED_AT: Final = 1000
 # In English four words of ten are stop words; texts that were stripped of them or are of another language have few.
@@ -29,8 +29,9 @@ def words_of(text: str) -> list[str]:
 
 
 def words_and_numbers(text: str) -> list[str]:
-    """Those of `words_of` and others, which `has_letter` tells from them."""
-    return _WORD_OR_NUMBER.findall(text.lower())
+    """Those of `words_of` and others; `has_letter` tells them apart, which takes long for each and is soon done for
+    different ones."""
+    return [word for word in texts_of_words(text.lower()) if len(word) > 1]
 
 
 def has_letter(word: str) -> bool:
