@@ -7,29 +7,31 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from worker.context import JobContext, PermanentError
 from worker.jobs.dataset_generation.artefacts import PUBLISHED, publish_all, write_descriptions
 from worker.jobs.dataset_generation.categories import named_categories
-from worker.jobs.dataset_generation.check import Check
 from worker.jobs.dataset_generation.findings import Category, Findings
-from worker.jobs.dataset_generation.generate import generate
+from worker.jobs.dataset_generation.generate import generate, made_by_crew, made_here
 from worker.jobs.dataset_generation.load import Items
+from worker.jobs.dataset_generation.making import Maker
 from worker.jobs.dataset_generation.model import Generator
 from worker.jobs.dataset_generation.modes import Split
-from worker.jobs.dataset_generation.offline import OfflineGenerator
 from worker.jobs.dataset_generation.outcome import Asked, summary
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.plan import Plan, make_plan
 from worker.jobs.dataset_generation.progress import GENERATE, QUALITY, Progress
 from worker.jobs.dataset_generation.quality import Quality
 from worker.jobs.dataset_generation.rejected import Rejected
+from worker.jobs.dataset_generation.rules import Rules
 from worker.jobs.dataset_generation.selection import is_below, selected_paths
 from worker.jobs.dataset_generation.separate import Separation
 from worker.jobs.dataset_generation.spool import Spool
+from worker.jobs.dataset_generation.work import FUNCTION, Worker
 from worker.jobs.dataset_generation.write import SplitFile, write_all
 from worker.jobs.dataset_generation.written import LlmGenerator
+from worker.jobs.shared.crew import Crew
 from worker.jobs.shared.failures import Failures
 from worker.jobs.shared.llm.session import Llm, open_llm
 from worker.jobs.shared.workspace import workspace
@@ -38,7 +40,8 @@ from worker.jobs.shared.workspace import workspace
 def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     """See `run`."""
     started = datetime.now(UTC)
-    check = Check(parameters)
+    rules = Rules.of(parameters)
+    maker = Maker(rules)
     plan = make_plan(ctx, parameters)
     with (
         workspace(ctx, PUBLISHED) as work,
@@ -46,9 +49,10 @@ def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
         Spool(work) as spool,
         # Before anything is read: without its key, say, nothing comes of the job.
         _opened(ctx, parameters) as llm,
+        Crew(FUNCTION, Worker().do, ctx.processes, ctx.check) as crew,
     ):
         job = _Job(ctx, parameters, plan, work, spool, llm)
-        job.fill(findings, check)
+        job.fill(findings, rules, maker, crew)
         job.separate()
         files, quality = job.write(findings)
         job.publish(files, quality, started)
@@ -58,6 +62,10 @@ def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
 
 def _opened(ctx: JobContext, parameters: Parameters) -> AbstractContextManager[Llm | None]:
     return nullcontext() if parameters.llm_used is None else open_llm(ctx, parameters.llm_used)
+
+
+# So many items are worked on at a time.
+OFFLINE_BATCH: Final = 200
 
 
 class _Job:
@@ -77,28 +85,28 @@ class _Job:
         self.progress = Progress(ctx)
         self.rejected = Rejected(work)
 
-    def fill(self, findings: Findings, check: Check) -> None:
+    def fill(self, findings: Findings, rules: Rules, maker: Maker, crew: Crew) -> None:
         """Raises PermanentError when no record can be made."""
         given = self._parameters
         items = Items(self._ctx, given, self._plan, findings, self._named)
-        items.load(self.progress)
-        generator, schema = self._generator(items), given.schema_used
-        generate(items, items.count, generator, schema, check, self._spool, self.rejected, self.progress)
+        items.load(self.progress, crew, self._work, OFFLINE_BATCH if self._llm is None else given.batch_size)
+        model = self._model(items)
+        steps = made_by_crew(items, rules, crew, self._work) if model is None else made_here(items, model, maker)
+        generate(steps, items.count, self._spool, self.rejected, self.progress)
         if self._llm is not None:
             self._llm.raise_if_nothing_came()
         if not len(self._spool):
             text = _nothing_made(items.count, self.rejected.counts(), is_written=self._llm is not None)
             raise PermanentError("no_records", text)
 
-    def _generator(self, items: Items) -> Generator:
-        given = self._parameters
+    def _model(self, items: Items) -> Generator | None:
         if self._llm is None or self._failures is None:
-            return OfflineGenerator(given.generation_mode, given.seed, given.datasets_per_chunk, items.weights)
+            return None
 
         def note(done: int) -> None:
             self.progress.note(GENERATE, "Asking the model", done, items.count)
 
-        return LlmGenerator(self._llm, given, items.weights, self._failures, note)
+        return LlmGenerator(self._llm, self._parameters, items.weights, self._failures, note)
 
     def separate(self) -> None:
         """Take out what is there twice, then put the rest into splits that have nothing in common."""

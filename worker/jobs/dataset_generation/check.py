@@ -8,8 +8,8 @@ from typing import Final, Literal
 
 from worker.context import PermanentError
 from worker.jobs.dataset_generation.model import Draft, Item
-from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.records import is_valid, text_of
+from worker.jobs.dataset_generation.rules import Rules
 from worker.jobs.dataset_generation.support import is_supported
 from worker.jobs.shared.files import Record
 
@@ -26,11 +26,11 @@ Fits = Callable[[str], bool]
 class Check:
     """Raises PermanentError `missing_dependency` when tokens are to be counted and cannot be."""
 
-    def __init__(self, parameters: Parameters) -> None:
-        self._schema = parameters.schema_used
-        self._is_written = parameters.mode == "llm"
-        self._shortest = parameters.min_output_chars
-        self._fits = None if parameters.max_record_tokens is None else _fitting(parameters.max_record_tokens)
+    def __init__(self, rules: Rules) -> None:
+        self._schema = rules.schema
+        self._is_written = rules.is_written
+        self._shortest = rules.shortest
+        self._fits = None if rules.most_tokens is None else _fitting(rules.most_tokens)
 
     def reason(self, item: Item, draft: Draft, record: Record) -> Reason | None:
         """Why the record is refused, or None."""

@@ -1,28 +1,34 @@
-"""The items of the job: chunks joined with what was found in them, read as often as needed and never all at once."""
+"""The items of the job: chunks joined with what was found in them, put into files and never in memory all at once."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from worker.context import JobContext, PermanentError
 from worker.jobs.dataset_generation.findings import Category, Finding, Findings
+from worker.jobs.dataset_generation.item_files import write_items
 from worker.jobs.dataset_generation.model import Item, Label, Span
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.plan import Plan
 from worker.jobs.dataset_generation.progress import LOAD, Progress
 from worker.jobs.dataset_generation.selection import is_below, selected_paths
 from worker.jobs.dataset_generation.terms import Weights
+from worker.jobs.dataset_generation.work import order_to_count
+from worker.jobs.shared.crew import Crew, Order
 from worker.jobs.shared.reading import assignments, extractions
 from worker.jobs.shared.reading import chunks as read_chunks
+from worker.jobs.shared.workspace import storing
 
-_BATCH: Final = 1_000
 _WHAT: Final = {"extract": "extractions", "taxonomy": "assignments"}
 
 
 class Items:
-    """`count`: how many there are; `weights`: of the words in them.
+    """`files`: that the items are in; `count`: how many there are; `weights`: of the words in them.
 
     Raises PermanentError `no_chunks`, `no_records`, `unknown_category`, `ambiguous_category`, `schema_mismatch` and
     what reading a source raises.
@@ -39,26 +45,35 @@ class Items:
         self._named = named
         self._chunks = 0
         self._left_out: Counter[str] = Counter()
+        self.files: list[Path] = []
         self.count = 0
         self.weights = Weights()
 
-    def load(self, progress: Progress) -> None:
+    def load(self, progress: Progress, crew: Crew, folder: Path, size: int) -> None:
+        """`size`: items in a file. Raises also RetryableError `process_lost` and JobCancelled."""
         if self._plan.has_labels:
             self._load_findings(progress)
-        for item in self:
-            self.count += 1
-            self.weights.add(item.text)
-            if self.count % _BATCH == 0:
-                # How many there will be is not known before.
-                progress.note(LOAD, "Reading the source", self.count, self.count, (0.5, 0.5))
+        for number, count in enumerate(crew.answers(self._orders(folder, size))):
+            self._weigh(Path(order_to_count(self.files[number])["result"]))
+            self.count += count
+            # How many there will be is not known before.
+            progress.note(LOAD, "Reading the source", self.count, self.count, (0.5, 0.5))
         if not self.count:
             raise self._nothing_left()
         self.weights.settle()
         progress.note(LOAD, "Read the source", self.count, self.count)
 
-    def __iter__(self) -> Iterator[Item]:
-        self._chunks = 0
-        return self._without_chunks() if self._plan.chunks is None else self._of_chunks()
+    def _orders(self, folder: Path, size: int) -> Iterator[Order]:
+        items = self._without_chunks() if self._plan.chunks is None else self._of_chunks()
+        for file in write_items(items, folder, size):
+            self.files.append(file)
+            yield order_to_count(file)
+
+    def _weigh(self, counted: Path) -> None:
+        with storing():
+            for line in counted.read_bytes().splitlines():
+                self.weights.add(orjson.loads(line))
+            counted.unlink()
 
     def _of_chunks(self) -> Iterator[Item]:
         assert self._plan.chunks is not None

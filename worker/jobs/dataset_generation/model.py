@@ -56,13 +56,7 @@ class Draft(NamedTuple):
 
 
 class Generator(Protocol):
-    """The one place where records come from: offline from the texts themselves, else from a model.
-
-    `batch_size`: how many items it wants at a time.
-    """
-
-    @property
-    def batch_size(self) -> int: ...
+    """The one place where records come from: offline from the texts themselves, else from a model."""
 
     def drafts(self, items: Sequence[Item]) -> Sequence[Sequence[Draft]]:
         """For each item at most `datasets_per_chunk` drafts, the same ones in every run."""

@@ -35,8 +35,6 @@ TASKS: Final[dict[str, tuple[Task, ...]]] = {
 class OfflineGenerator:
     """`most`: drafts of one item. Which tasks come first, and how they ask, varies with `seed` and the chunk's id."""
 
-    batch_size: Final = 200
-
     def __init__(self, mode: str, seed: int, most: int, weights: Weights) -> None:
         self._tasks = TASKS[mode]
         self._seed = seed

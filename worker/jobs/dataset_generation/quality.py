@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from worker.jobs.dataset_generation.sentences import has_ended
+from worker.jobs.shared.words import words_of
 
-_WORD: Final = re.compile(r"\w+")
 # Words in a window: the part of different words shrinks with the length of a text, so lengths must be equal.
 _WINDOW: Final = 10_000
 _PERCENTILES: Final = (5, 25, 50, 75, 95, 99)
@@ -24,12 +23,12 @@ class Distinct:
 
     def __init__(self, n: int) -> None:
         self._n = n
-        self._seen: set[tuple[str, ...]] = set()
+        self._seen: set[Hashable] = set()
         self._count = 0
         self._shares: list[float] = []
 
-    def add(self, words: Sequence[str]) -> None:
-        grams = list(zip(*(words[start:] for start in range(self._n)), strict=False))
+    def add(self, words: Sequence[Hashable]) -> None:
+        grams: list[Hashable] = [*words] if self._n == 1 else [*zip(*(words[n:] for n in range(self._n)), strict=False)]
         while grams:
             fitting = grams[: _WINDOW - self._count]
             self._seen.update(fitting)
@@ -90,7 +89,7 @@ class Quality:
         self._cut += not output.strip() or (task in _PROSE and not has_ended(output))
         self._tasks[task] += 1
         self._labels.update(labels)
-        words = _WORD.findall(output.lower())
+        words = words_of(output.lower())
         for distinct in self._distinct:
             distinct.add(words)
         self._lengths["input"].add(len(asked))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -26,10 +27,16 @@ class Rejected:
 
     def add(self, reason: Reason, document_id: str, chunk_id: str, task: str, record: Record) -> None:
         self._counts[reason] += 1
-        ids = {"document_id": document_id, "chunk_id": chunk_id}
-        self._waiting.append({"reason": reason, **ids, "task": task, "record": record})
+        self._waiting.append(rejection(reason, document_id, chunk_id, task, record))
         if len(self._waiting) == _BATCH:
             self._flush()
+
+    def add_lines(self, lines: bytes, counts: Mapping[str, int]) -> None:
+        """`lines`: as `rejection` makes them; `counts`: of them, by reason."""
+        self._counts.update(counts)
+        self._flush()
+        with storing():
+            self._lines.add_lines(lines, sum(counts.values()))
 
     def counts(self) -> dict[str, int]:
         """By reason; all reasons, also those that nothing was dropped for."""
@@ -44,3 +51,7 @@ class Rejected:
         with storing():
             self._lines.add_all(self._waiting)
         self._waiting = []
+
+
+def rejection(reason: Reason, document_id: str, chunk_id: str, task: str, record: Record) -> Record:
+    return {"reason": reason, "document_id": document_id, "chunk_id": chunk_id, "task": task, "record": record}

@@ -2,58 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
-from itertools import chain, groupby
+from itertools import chain
 from typing import Final, TypeVar
-
-import orjson
 
 from worker.jobs.dataset_generation.alike import Index
 from worker.jobs.dataset_generation.check import Reason
 from worker.jobs.dataset_generation.modes import Split
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.progress import DEDUPLICATE, Progress
+from worker.jobs.dataset_generation.rules import Rules
 from worker.jobs.dataset_generation.splits import assign, check_filled
 from worker.jobs.dataset_generation.spool import Spool
-from worker.jobs.shared.duplicates import Duplicates, Shingles, likeness, shingles_of
+from worker.jobs.shared.duplicates import Duplicates, Shape, Shingles
 
 # Texts that have this much in common may not be in two splits, whatever the threshold for duplicates is.
 LEAK: Final = 0.5
-# What counts as a duplicate in a measurement when none are taken out.
-_USUAL: Final = 0.8
 _BATCH: Final = 500
 
 _DOUBLES: Final = "Looking for duplicates"
 _ACROSS: Final = "Looking for what is alike in two splits"
 
 T = TypeVar("T")
-# The numbers of entries that stand or fall together, and the text that they are about.
-Unit = tuple[Sequence[int], str]
-
-
-class Said:
-    """What a record is asked of, and its answer."""
-
-    def __init__(self, asked: str, answer: str) -> None:
-        self._asked = asked
-        self._answer = answer
-
-    @cached_property
-    def _of_asked(self) -> Shingles:
-        return shingles_of(self._asked)
-
-    @cached_property
-    def _of_answer(self) -> Shingles:
-        return shingles_of(self._answer)
-
-    def is_like(self, other: Said, threshold: float) -> bool:
-        """Whether both are. The answer is looked at first: it is shorter, and what differs."""
-        if likeness(self._of_answer, other._of_answer) < threshold:
-            return False
-        return self._asked == other._asked or likeness(self._of_asked, other._of_asked) >= threshold
+# The numbers of entries that stand or fall together, and the shape of the text that they are about.
+Unit = tuple[Sequence[int], Shape]
 
 
 class Separation:
@@ -62,7 +35,7 @@ class Separation:
         self._parameters = parameters
         self._progress = progress
         self._shares = parameters.shares
-        self._doubles: set[int] = set()
+        self._doubles = set(spool.doubles)
         # Those with records about a part of a text.
         self._tasks = sorted(spool.focused_tasks)
 
@@ -73,13 +46,11 @@ class Separation:
         same part of a text, the later one; so too of two that are made of one text, with inputs and answers that are
         alike, and of equal ones.
         """
-        threshold = self._parameters.dedup_threshold or _USUAL
-        self._doubles.update(self._equal_ones())
-        self._doubles.update(self._equal_answers(threshold))
+        threshold = Rules.of(self._parameters).threshold
         for task in (None, *self._tasks):
             same = Duplicates(threshold, self._parameters.seed)
-            for entries, text in self._watched(self._units(task), _DOUBLES, (0.3, 0.6)):
-                if same.first(text) is not None:
+            for entries, shape in self._watched(self._units(task), _DOUBLES, (0.0, 0.6)):
+                if same.first_of(shape) is not None:
                     self._doubles.update(entries)
         if self._parameters.dedup_threshold:
             self._refuse(self._doubles, "duplicate")
@@ -108,16 +79,16 @@ class Separation:
         largest = max(self._shares, key=lambda split: self._shares[split])
         small: list[Sequence[int]] = []
         index = Index(self._remembered(small, largest), LEAK)
-        for entries, text in self._watched(self._all_units(), _ACROSS, (0.6, 1.0)):
-            for number in index.alike(shingles_of(text)):
+        for entries, shape in self._watched(self._all_units(), _ACROSS, (0.6, 1.0)):
+            for number in index.alike(shape.shingles):
                 if self._split_of(entries) != self._split_of(small[number]):
                     yield entries, small[number]
 
     def _remembered(self, small: list[Sequence[int]], largest: Split) -> Iterator[Shingles]:
-        for entries, text in self._all_units():
+        for entries, shape in self._all_units():
             if self._split_of(entries) != largest:
                 small.append(entries)
-                yield shingles_of(text)
+                yield shape.shingles
 
     def _all_units(self) -> Iterator[Unit]:
         return chain.from_iterable(self._units(task) for task in (None, *self._tasks))
@@ -125,34 +96,14 @@ class Separation:
     def _units(self, task: str | None) -> Iterator[Unit]:
         """The texts with those of their records that are kept; with a task its records, about a part of a text each."""
         if task is None:
-            for item, source in enumerate(self._spool.sources()):
+            for item in self._spool.items:
                 entries = [entry for entry in self._spool.entries_of(item) if self._spool.fate(entry) is None]
                 if entries:
-                    yield entries, source.text
+                    yield entries, self._spool.shape_of_text(item)
             return
-        for number, focus in self._spool.focuses(task):
+        for number in self._spool.focused(task):
             if self._spool.fate(number) is None:
-                yield [number], focus
-
-    def _equal_ones(self) -> Iterator[int]:
-        seen = set()
-        for number, (entry, _) in enumerate(self._watched(self._spool.entries(), _DOUBLES, (0.0, 0.1))):
-            record = orjson.dumps(entry.record(self._parameters.schema_used))
-            digest = hashlib.blake2b(record, digest_size=16).digest()
-            if digest in seen:
-                yield number
-            seen.add(digest)
-
-    def _equal_answers(self, threshold: float) -> Iterator[int]:
-        watched = self._watched(self._spool.entries(), _DOUBLES, (0.1, 0.3))
-        for _, numbered in groupby(enumerate(watched), lambda numbered: numbered[1][0].item):
-            others: list[Said] = []
-            for number, (entry, _) in numbered:
-                said = Said(entry.input, entry.output)
-                if any(said.is_like(other, threshold) for other in others):
-                    yield number
-                else:
-                    others.append(said)
+                yield [number], self._spool.shape_of_focus(number)
 
     def _watched(self, things: Iterable[T], step: str, part: tuple[float, float]) -> Iterator[T]:
         """The same, with progress."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple, Self
+from typing import IO, Final, NamedTuple, Self
 
 import orjson
 
 from worker.jobs.dataset_generation.check import REASONS, Reason
-from worker.jobs.dataset_generation.model import Draft, Item
+from worker.jobs.dataset_generation.made import Made
+from worker.jobs.dataset_generation.model import Draft
 from worker.jobs.dataset_generation.modes import SPLITS, SchemaName, Split
 from worker.jobs.dataset_generation.records import record_of
+from worker.jobs.dataset_generation.shapes import Shapes
+from worker.jobs.shared.duplicates import DIGEST_BYTES, Shape
 from worker.jobs.shared.files import Record
 from worker.jobs.shared.workspace import storing
 
@@ -47,12 +51,18 @@ class Source(NamedTuple):
 
 
 class Spool:
-    """First filled, then read as often as needed. Fates and splits may be set in between. Raises StorageError."""
+    """First filled, then read as often as needed. Fates and splits may be set in between. Raises StorageError.
+
+    `doubles`: numbers of the entries that are equal to an earlier one, or say the same as an earlier one of their item.
+    """
 
     def __init__(self, folder: Path) -> None:
-        with storing():
-            self._entries = (folder / "entries.jsonl").open("w+b")
-            self._sources = (folder / "sources.jsonl").open("w+b")
+        with storing(), ExitStack() as opened:
+            self._entries = opened.enter_context((folder / "entries.jsonl").open("w+b"))
+            self._sources = opened.enter_context((folder / "sources.jsonl").open("w+b"))
+            self._texts = opened.enter_context(Shapes(folder / "texts.shapes"))
+            self._focuses = opened.enter_context(Shapes(folder / "focuses.shapes"))
+            self._opened = opened.pop_all()
         self._items = array("l")
         self._fates = bytearray()
         self._splits = bytearray()
@@ -62,34 +72,41 @@ class Spool:
         self._documents: list[str] = []
         self._numbers: dict[str, int] = {}
         self._document_of = array("l")
+        # Of all records.
+        self._digests: set[bytes] = set()
+        self.doubles: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._entries.close()
-        self._sources.close()
+        self._opened.close()
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def add(self, item: Item, drafts: Sequence[Draft]) -> None:
-        """Nothing is kept of an item without drafts."""
-        if not drafts:
-            return
-        number = len(self._document_of)
-        self._document_of.append(self._number(item.document_id))
-        known = [label.text for label in item.labels]
+    def add(self, made: Made) -> None:
+        facts, first = made.facts, len(self)
         with storing():
-            self._sources.write(orjson.dumps((item.document_id, item.chunk_id, item.text, known)) + b"\n")
-            for draft in drafts:
-                # Most inputs are the text of the item, which need not be there once more.
-                said = draft._replace(input=None) if draft.input == item.text else draft  # type: ignore[arg-type]
-                self._entries.write(orjson.dumps((number, *said)) + b"\n")
-                self._items.append(number)
-                self._fates.append(_KEPT)
-                self._splits.append(0)
-                self._focused.append(0 if draft.focus is None else self._focused_task(draft.task))
+            self._sources.write(made.sources.getbuffer())
+            self._entries.write(made.entries.getbuffer())
+            self._texts.add(made.texts.getvalue(), facts.texts)
+            self._focuses.add(made.focuses.getvalue(), facts.focuses)
+        for document_id, count in zip(facts.documents, facts.counts, strict=True):
+            self._items.extend([len(self._document_of)] * count)
+            self._document_of.append(self._number(document_id))
+        self._fates.extend([_KEPT] * len(facts.focused))
+        self._splits.extend([0] * len(facts.focused))
+        self._focused.extend(0 if task is None else self._focused_task(task) for task in facts.focused)
+        self.doubles.update(first + place for place in facts.doubles)
+        self._find_equal(made.digests.getvalue(), first)
+
+    def _find_equal(self, digests: bytes, first: int) -> None:
+        for place, start in enumerate(range(0, len(digests), DIGEST_BYTES)):
+            digest = digests[start : start + DIGEST_BYTES]
+            if digest in self._digests:
+                self.doubles.add(first + place)
+            self._digests.add(digest)
 
     def _focused_task(self, task: str) -> int:
         if task not in self.focused_tasks:
@@ -106,24 +123,35 @@ class Spool:
         """All, also those with a fate, each with its item."""
         sources = enumerate(self.sources())
         number, source = -1, _NO_SOURCE
-        for line in _lines(self._entries):
-            said: list[Any] = orjson.loads(line)
-            while number < said[0]:
+        for item, line in zip(self._items, _lines(self._entries), strict=True):
+            while number < item:
                 number, source = next(sources)
-            entry = Entry._make([*said, source.known])
-            yield entry if said[_INPUT] is not None else entry._replace(input=source.text), source
+            task, instruction, asked, *others = orjson.loads(line)
+            asked = source.text if asked is None else asked
+            yield Entry._make([item, task, instruction, asked, *others, source.known]), source
 
-    def focuses(self, task: str) -> Iterator[tuple[int, str]]:
-        """Numbers of the entries of a task that are about a part of a text, and that part."""
+    def focused(self, task: str) -> Iterator[int]:
+        """Numbers of the entries of a task that are about a part of a text."""
         wanted = self.focused_tasks.index(task) + 1
-        for number, line in enumerate(_lines(self._entries)):
-            if self._focused[number] == wanted:
-                yield number, orjson.loads(line)[_FOCUS]
+        return (number for number, of_task in enumerate(self._focused) if of_task == wanted)
+
+    def shape_of_focus(self, entry: int) -> Shape:
+        """Of the part of the text that it is about."""
+        with storing():
+            return self._focuses[entry]
+
+    def shape_of_text(self, item: int) -> Shape:
+        with storing():
+            return self._texts[item]
 
     def sources(self) -> Iterator[Source]:
         """In the order of the items."""
         for line in _lines(self._sources):
             yield Source(*orjson.loads(line))
+
+    @property
+    def items(self) -> range:
+        return range(len(self._document_of))
 
     def item_of(self, entry: int) -> int:
         return self._items[entry]
@@ -157,9 +185,6 @@ class Spool:
 
 _KEPT: Final = 255
 _NO_SOURCE: Final = Source("", "", "", [])
-# Their places in the line of an entry.
-_INPUT: Final = 3
-_FOCUS: Final = 6
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:

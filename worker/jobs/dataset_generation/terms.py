@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+import orjson
 
 from worker.jobs.shared.sentences import Place
 from worker.jobs.shared.words import has_foreign_letters
+from worker.jobs.shared.workspace import storing
 
 # A word, or up to three words with capitals: the name of something.
 _FORM: Final = r"[A-Z][{more}]*[a-z](?: [A-Z][{more}]*[a-z]){{1,2}}|[{first}][{more}]*"
@@ -109,9 +113,10 @@ class Weights:
         self._frequencies: Counter[str] = Counter()
         self._values: dict[str, float] = {}
 
-    def add(self, text: str) -> None:
+    def add(self, keys: Iterable[str]) -> None:
+        """`keys`: of a text, each once."""
         self._texts += 1
-        self._frequencies.update(filter(None, set(terms_in(text).keys)))
+        self._frequencies.update(keys)
         if len(self._frequencies) > _MOST_WORDS:
             # What was met once may well be met no more; without this a large job would have no bound.
             self._frequencies = Counter({word: n for word, n in self._frequencies.items() if n > 1})
@@ -121,6 +126,19 @@ class Weights:
         by_frequency = {seen: self._value(seen) for seen in set(self._frequencies.values())}
         self._values = {key: by_frequency[seen] for key, seen in self._frequencies.items()}
         self._frequencies.clear()
+
+    def save(self, file: Path) -> None:
+        """When they are known. Raises StorageError."""
+        with storing():
+            file.write_bytes(orjson.dumps((self._texts, self._values)))
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Raises StorageError."""
+        weights = cls()
+        with storing():
+            weights._texts, weights._values = orjson.loads(file.read_bytes())
+        return weights
 
     def _value(self, seen: int) -> float:
         """0 for a word that is in most texts."""

@@ -36,7 +36,6 @@ class LlmGenerator:
         self._failures = failures
         self._note = note
         self._done = 0
-        self.batch_size = parameters.batch_size
 
     def drafts(self, items: Sequence[Item]) -> list[list[Draft]]:
         outcomes = self._llm.map(items, self._of, lambda done: self._note(self._done + done))

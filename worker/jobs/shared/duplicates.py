@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from worker.jobs.shared.words import words_of
 
 Shingles = NDArray[np.uint32]
+DIGEST_BYTES: Final = 16
 _WIDTH: Final = 3
 _PERMUTATIONS: Final = 40
 # In bands of four numbers 99 of 100 pairs with a likeness of 0.8 meet, in bands of two those of 0.5; they cost memory.
@@ -29,7 +30,7 @@ class Shape(NamedTuple):
 
 def shape_of(text: str) -> Shape:
     words = words_of(text.lower())
-    return Shape(hashlib.blake2b(b" ".join(words), digest_size=16).digest(), _shingles(words))
+    return Shape(hashlib.blake2b(b" ".join(words), digest_size=DIGEST_BYTES).digest(), _shingles(words))
 
 
 def shingles_of(text: str) -> Shingles:
@@ -52,7 +53,11 @@ class Duplicates:
 
     def first(self, text: str) -> int | None:
         """The number of the first text shown, from 0 on, that says the same; None when it is new, and then numbered."""
-        digest, shingles = shape_of(text)
+        return self.first_of(shape_of(text))
+
+    def first_of(self, shape: Shape) -> int | None:
+        """The same for a text of this shape."""
+        digest, shingles = shape
         if digest in self._equal:
             return self._equal[digest]
         same = self._near(shingles) if self._threshold else None

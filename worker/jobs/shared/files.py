@@ -43,6 +43,10 @@ class JsonLines:
         self._write(lines)
         self._records += len(lines)
 
+    def add_lines(self, lines: bytes, records: int) -> None:
+        self._write([lines])
+        self._records += records
+
     def add_file(self, file: Path, records: int) -> None:
         with file.open("rb") as source:
             self._write(iter(partial(source.read, _BLOCK), b""))
