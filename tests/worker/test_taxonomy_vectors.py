@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
+from worker.jobs.shared.words import words_of
 from worker.jobs.taxonomy_processing import smooth
-from worker.jobs.taxonomy_processing.counting import Terms
+from worker.jobs.taxonomy_processing.counting import Counts, Terms
 from worker.jobs.taxonomy_processing.smooth import Smoothed
 
 
@@ -25,12 +28,19 @@ def texts(count: int, subjects: int = 3, seed: int = 1) -> list[str]:
     ]
 
 
+def counted(folder: Path, given: list[str], stop: list[str], chosen: Sequence[int] | None = None) -> Terms:
+    counts = Counts(folder / f"counts.{len(list(folder.iterdir()))}")
+    for text in given:
+        counts.add(words_of(text.lower()))
+    return Terms(counts, range(len(given)) if chosen is None else chosen, stop)
+
+
 @pytest.mark.parametrize("count", [40, 1100])
-def test_words_weigh_as_in_the_usual_way(count: int) -> None:
+def test_words_weigh_as_in_the_usual_way(tmp_path: Path, count: int) -> None:
     given = [*texts(count - 1), ""]
-    terms = Terms(given, ["common3"])
+    terms = counted(tmp_path, given, ["common3"])
     noted: list[int] = []
-    found = terms.matrix(given, noted.append)
+    found = terms.matrix(noted.append)
     usual = TfidfVectorizer(
         token_pattern=r"(?u)\b(?=\w*[^\W\d_])\w\w+\b",
         stop_words=["common3"],
@@ -46,10 +56,19 @@ def test_words_weigh_as_in_the_usual_way(count: int) -> None:
     assert noted == sorted(noted) and noted[-1] == count
 
 
-def space(count: int) -> tuple[np.ndarray, np.ndarray]:
+def test_words_of_some_texts_are_those_of_these_alone(tmp_path: Path) -> None:
+    given = texts(1300)
+    chosen = [*range(3, 700, 2), 1299]
+    some = counted(tmp_path, given, [], chosen)
+    alone = counted(tmp_path, [given[number] for number in chosen], [])
+    assert some.names == alone.names
+    np.testing.assert_array_equal(some.weights, alone.weights)
+    np.testing.assert_array_equal(some.matrix(print).toarray(), alone.matrix(print).toarray())
+
+
+def space(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Words, and axes on which the subjects hardly differ."""
-    given = texts(count)
-    words = Terms(given, []).matrix(given, lambda done: None)
+    words = counted(folder, texts(count), []).matrix(lambda done: None)
     noise = np.random.default_rng(1).normal(size=(count, 3)).astype(np.float32)
     return words, normalize(np.eye(3, dtype=np.float32)[np.arange(count) % 3] + noise)
 
@@ -61,10 +80,12 @@ def apart(vectors: np.ndarray, subjects: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("count", [30, 300])
-def test_chunks_of_one_matter_come_together(count: int) -> None:
-    words, meaning = space(count)
+def test_chunks_of_one_matter_come_together(tmp_path: Path, count: int) -> None:
+    words, meaning = space(tmp_path, count)
     noted: list[int] = []
     smoothed = Smoothed(words, meaning, noted.append)
+    side_by_side = Smoothed(words, meaning, noted.append, threads=2)
+    np.testing.assert_array_equal(side_by_side.vectors, smoothed.vectors)
     subjects = np.arange(count) % 3
     assert apart(smoothed.vectors, subjects) > apart(meaning, subjects) + 0.1
     np.testing.assert_allclose(np.linalg.norm(smoothed.vectors, axis=1), 1, rtol=1e-4)
@@ -75,9 +96,9 @@ def test_chunks_of_one_matter_come_together(count: int) -> None:
     np.testing.assert_array_equal(vectors, smoothed.vectors[members])
 
 
-def test_of_many_chunks_an_even_sample_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_chunks_an_even_sample_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smooth, "MOST", 50)
-    words, meaning = space(200)
+    words, meaning = space(tmp_path, 200)
     smoothed = Smoothed(words, meaning, lambda done: None)
     assert smoothed.rows.tolist() == list(range(0, 200, 4)) and smoothed.vectors.shape == (50, 3)
     known, vectors = smoothed.of(np.array([1, 4, 8, 9, 199]))
@@ -85,8 +106,8 @@ def test_of_many_chunks_an_even_sample_is_compared(monkeypatch: pytest.MonkeyPat
     np.testing.assert_array_equal(vectors, smoothed.vectors[[1, 2]])
 
 
-def test_a_chunk_without_neighbours_stays_where_it_is() -> None:
-    words, meaning = space(60)
+def test_a_chunk_without_neighbours_stays_where_it_is(tmp_path: Path) -> None:
+    words, meaning = space(tmp_path, 60)
     words = words.tolil()
     words[7] = 0
     smoothed = Smoothed(words.tocsr(), meaning, lambda done: None)

@@ -29,7 +29,11 @@ class Shape(NamedTuple):
 
 
 def shape_of(text: str) -> Shape:
-    words = words_of(text.lower())
+    return shape_of_words(words_of(text.lower()))
+
+
+def shape_of_words(words: list[bytes]) -> Shape:
+    """The same of a text with these words."""
     return Shape(hashlib.blake2b(b" ".join(words), digest_size=DIGEST_BYTES).digest(), _shingles(words))
 
 

@@ -18,6 +18,7 @@ from worker.jobs.shared.workspace import publish, storing, workspace
 from worker.jobs.taxonomy_processing import given
 from worker.jobs.taxonomy_processing.artefacts import ASSIGNMENTS, PUBLISHED, Assignments, node_of
 from worker.jobs.taxonomy_processing.corpus import Corpus
+from worker.jobs.taxonomy_processing.counting import Counts
 from worker.jobs.taxonomy_processing.measures import Measures, measure
 from worker.jobs.taxonomy_processing.names import Namer
 from worker.jobs.taxonomy_processing.outcome import summary, warnings_of
@@ -40,9 +41,11 @@ def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     progress = Progress(ctx)
     beginning = None if parameters.given is None else given.load(ctx, parameters.given)
     with workspace(ctx, PUBLISHED) as work:
-        corpus = Corpus(ctx, parameters, progress)
+        counts = Counts(work / "counts")
+        corpus = Corpus(ctx, parameters, progress, counts)
         language = language_of(corpus.texts()) if parameters.language == "auto" else parameters.language
-        space = Space(corpus, stop_words(language, corpus.texts()), parameters.seed, progress)
+        stop = stop_words(language, corpus.texts())
+        space = Space(corpus, counts, stop, parameters.seed, progress, ctx.processes)
         root = Category(np.arange(len(corpus.numbers)), name=beginning.name if beginning else "")
         if beginning is not None:
             given.fill(space, root, beginning)

@@ -1,17 +1,18 @@
-"""The chunks of the job: which are used, and their words as numbers. Texts are read from disk as often as needed."""
+"""The chunks of the job: which are used, and how often they have which words. Texts are read as often as needed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from worker.context import JobContext, PermanentError
-from worker.jobs.shared.duplicates import Duplicates
+from worker.jobs.shared.duplicates import Duplicates, shape_of_words
 from worker.jobs.shared.files import Record
 from worker.jobs.shared.progress import Progress, Stage
 from worker.jobs.shared.reading import chunks as read_chunks
+from worker.jobs.shared.words import words_of
+from worker.jobs.taxonomy_processing.counting import Counts
 from worker.jobs.taxonomy_processing.memory import give_back
 from worker.jobs.taxonomy_processing.parameters import MIN_CHUNKS, Parameters
 
@@ -21,8 +22,7 @@ _ALIKE: Final = 0.8
 _BATCH: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """`number`: its place in the source, from 0 on."""
 
     number: int
@@ -32,20 +32,25 @@ class Chunk:
 
 
 class Corpus:
-    """`numbers`: of the chunks that are used, ascending; `same`: duplicate -> the chunk that it repeats.
+    """`numbers`: of the chunks that are used, ascending; `same`: duplicate -> the chunk that it repeats;
+    `counted`: places of the chunks that are used in `counts`, where all are that say something new.
 
     Raises PermanentError `no_chunks`, `schema_mismatch` and what reading a source raises.
     """
 
-    def __init__(self, ctx: JobContext, parameters: Parameters, progress: Progress) -> None:
+    def __init__(self, ctx: JobContext, parameters: Parameters, progress: Progress, counts: Counts) -> None:
+        """`counts`: to be filled."""
         self._ctx = ctx
         self._source = parameters.source
         self._most = parameters.max_chunks
         self.total = self.left_out = 0
         self.same: dict[int, int] = {}
-        distinct = self._load(parameters, progress)
+        distinct = self._load(parameters, progress, counts)
         give_back()
-        self.numbers = distinct if parameters.processing_mode == "complete" else self._sample(distinct, parameters)
+        self.counted = self._counted(len(distinct), parameters)
+        self.numbers = [distinct[place] for place in self.counted]
+        kept = set(self.numbers)
+        self.same = {number: first for number, first in self.same.items() if first in kept}
         if len(self.numbers) < MIN_CHUNKS:
             message = (
                 f"The source has {len(self.numbers)} different chunks with words, and {MIN_CHUNKS} are needed to find "
@@ -68,34 +73,36 @@ class Corpus:
                 following = next(wanted, None)
 
     def all(self) -> Iterator[Chunk]:
-        records = islice(read_chunks(self._ctx, self._source), self._most)
-        return (_chunk(number, record) for number, record in enumerate(records))
+        return islice(self._read(), self._most)
 
-    def _load(self, parameters: Parameters, progress: Progress) -> list[int]:
+    def _read(self) -> Iterator[Chunk]:
+        return (_chunk(number, record) for number, record in enumerate(read_chunks(self._ctx, self._source)))
+
+    def _load(self, parameters: Parameters, progress: Progress, counts: Counts) -> list[int]:
         """The numbers of chunks that say something new."""
         seen = Duplicates(_ALIKE, parameters.seed)
         distinct: list[int] = []
-        for chunk in self.all():
+        chunks = self._read()
+        for chunk in islice(chunks, self._most):
             self.total = chunk.number + 1
             if chunk.text.strip():
-                same = seen.first(chunk.text)
+                words = words_of(chunk.text.lower())
+                same = seen.first_of(shape_of_words(words))
                 if same is None:
                     distinct.append(chunk.number)
+                    counts.add(words)
                 else:
                     self.same[chunk.number] = distinct[same]
             if self.total % _BATCH == 0:
                 progress.note(LOAD, "Reading chunks", self.total, min(0.95, self.total / self._most))
-        self.left_out = sum(1 for _ in islice(read_chunks(self._ctx, self._source), self._most, None))
+        self.left_out = sum(1 for _ in chunks)
         progress.note(LOAD, "Read the chunks", self.total, 1.0)
         return distinct
 
-    def _sample(self, distinct: list[int], parameters: Parameters) -> list[int]:
-        """Evenly over the documents: in the order of the source, each so many-th."""
-        size = min(parameters.sample_size, len(distinct))
-        chosen = [distinct[n * len(distinct) // size] for n in range(size)]
-        kept = set(chosen)
-        self.same = {number: first for number, first in self.same.items() if first in kept}
-        return chosen
+    def _counted(self, distinct: int, parameters: Parameters) -> list[int]:
+        """All, or evenly over the documents: in the order of the source, each so many-th."""
+        size = distinct if parameters.processing_mode == "complete" else min(parameters.sample_size, distinct)
+        return [n * distinct // size for n in range(size)]
 
 
 def _chunk(number: int, record: Record) -> Chunk:

@@ -6,6 +6,8 @@ Axes of meaning forget rare words, and it is these that the chunks of one matter
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, Final
 
 import numpy as np
@@ -27,7 +29,8 @@ _FEW: Final = 100
 _WORDS: Final = 30
 # How much a chunk stays where it is.
 _OWN: Final = 0.5
-_BATCH: Final = 100
+# Few enough that what the threads compare takes little memory.
+_BATCH: Final = 50
 
 
 class Smoothed:
@@ -36,15 +39,14 @@ class Smoothed:
     `note`: is told how many rows have been compared.
     """
 
-    def __init__(self, words: Any, meaning: Matrix, note: Callable[[int], None]) -> None:
+    def __init__(self, words: Any, meaning: Matrix, note: Callable[[int], None], threads: int = 1) -> None:
         count = meaning.shape[0]
         size = min(count, MOST)
         self.rows: Numbers = np.arange(size, dtype=np.int64) * count // size
         sample = words if size == count else words[self.rows]
         own = meaning if size == count else meaning[self.rows]
-        near = _neighbours(
-            _telling(sample), min(_NEIGHBOURS, max(_LEAST_NEIGHBOURS, size // _CHUNKS_A_NEIGHBOUR)), note
-        )
+        most = min(_NEIGHBOURS, max(_LEAST_NEIGHBOURS, size // _CHUNKS_A_NEIGHBOUR))
+        near = _neighbours(_telling(sample), most, note, threads)
         self.vectors: Matrix = normalize(near @ own + np.float32(_OWN) * own, copy=False)
 
     def of(self, members: Numbers) -> tuple[Numbers, Matrix]:
@@ -68,18 +70,25 @@ def _telling(words: Any) -> Any:
     return normalize(csr_matrix((value[heavy], (row[heavy], column[heavy])), shape=words.shape), copy=False)
 
 
-def _neighbours(words: Any, most: int, note: Callable[[int], None]) -> Any:
+def _neighbours(words: Any, most: int, note: Callable[[int], None], threads: int) -> Any:
     """Who is near whom, in both directions; what has many neighbours weighs less for each of them."""
     count = words.shape[0]
     turned = words.T.tocsr()
     near = np.empty((count, most), dtype=np.int32)
     alike = np.empty((count, most), dtype=np.float32)
-    for start in range(0, count, _BATCH):
-        end = min(count, start + _BATCH)
+
+    def compare(start: int) -> int:
+        end: int = min(count, start + _BATCH)
         likeness = (words[start:end] @ turned).toarray()
         near[start:end] = np.argpartition(-likeness, most - 1, axis=1)[:, :most]
         alike[start:end] = np.take_along_axis(likeness, near[start:end], 1)
-        note(end)
+        return end
+
+    with ExitStack() as stack:
+        # A thread has memory of its own, and keeps it.
+        each = map if threads == 1 else stack.enter_context(ThreadPoolExecutor(threads)).map
+        for done in each(compare, range(0, count, _BATCH)):
+            note(done)
     # Chunks without a word in common are no neighbours, however few there are.
     row, place = np.nonzero(alike > 0)
     one = csr_matrix((np.ones(len(row), dtype=np.float32), (row, near[row, place])), shape=(count, count))

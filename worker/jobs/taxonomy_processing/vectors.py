@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +12,7 @@ from sklearn.preprocessing import normalize
 from worker.context import PermanentError
 from worker.jobs.shared.progress import Progress, Stage
 from worker.jobs.taxonomy_processing.corpus import Corpus
-from worker.jobs.taxonomy_processing.counting import Terms
+from worker.jobs.taxonomy_processing.counting import Counts, Terms
 from worker.jobs.taxonomy_processing.memory import give_back
 from worker.jobs.taxonomy_processing.smooth import Smoothed
 
@@ -25,19 +24,21 @@ _LEAST_TERMS: Final = 50
 # More chunks hardly turn the axes, but cost memory.
 _MOST_FOR_AXES: Final = 50_000
 _BATCH: Final = 10_000
-_NOTED: Final = 500
 
 
 class Space:
     """`words`: sparse, one row a chunk that is used; `terms`: the words of its columns; `meaning`: rows of unit length;
-    `smoothed`: the same for finding groups, of all chunks or a sample.
+    `smoothed`: the same for finding groups, of all chunks or a sample. `counts`: is used up;
+    `threads`: how many may compare side by side.
 
     Raises PermanentError `not_enough_variety`.
     """
 
-    def __init__(self, corpus: Corpus, stop: list[str], seed: int, progress: Progress) -> None:
+    def __init__(
+        self, corpus: Corpus, counts: Counts, stop: list[str], seed: int, progress: Progress, threads: int
+    ) -> None:
         count = len(corpus.numbers)
-        terms = Terms(_noted(corpus, progress), stop)
+        terms = Terms(counts, corpus.counted, stop)
         if len(terms.names) < _LEAST_TERMS:
             message = (
                 f"Only {len(terms.names)} words occur in several chunks, and {_LEAST_TERMS} are needed to tell "
@@ -46,8 +47,11 @@ class Space:
             raise PermanentError("not_enough_variety", message)
         self.terms, self._columns, self._idf = terms.names, terms.columns, terms.weights
         self.words: Any = terms.matrix(
-            corpus.texts(), lambda done: progress.note(VECTORISE, "Weighing words", done, 0.3 + 0.3 * done / count)
+            lambda done: progress.note(VECTORISE, "Weighing words", done, 0.3 + 0.3 * done / count)
         )
+        del terms
+        counts.clear()
+        give_back()
         progress.note(VECTORISE, "Finding what words have in common", count, 0.6)
         sample = self.words[:: -(-count // _MOST_FOR_AXES)]
         self._svd = TruncatedSVD(min(AXES, len(self.terms) - 1, sample.shape[0] - 1), random_state=seed).fit(sample)
@@ -59,6 +63,7 @@ class Space:
             self.words,
             self.meaning,
             lambda done: progress.note(VECTORISE, "Comparing chunks", done, 0.8 + 0.2 * done / count),
+            threads,
         )
         progress.note(VECTORISE, "Compared chunks", count, 1.0)
 
@@ -94,10 +99,3 @@ class Space:
 def parts(members: Numbers) -> list[Numbers]:
     """Few enough rows at a time that a copy of them is small."""
     return [members[start : start + _BATCH] for start in range(0, len(members), _BATCH)]
-
-
-def _noted(corpus: Corpus, progress: Progress) -> Iterator[str]:
-    for done, text in enumerate(corpus.texts(), 1):
-        yield text
-        if done % _NOTED == 0:
-            progress.note(VECTORISE, "Counting words", done, 0.3 * done / progress.total)

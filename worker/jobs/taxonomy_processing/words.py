@@ -12,10 +12,9 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from worker.jobs.shared.words import texts_of_words
 
-# With two characters or more, one of them a letter.
-_WORD: Final = re.compile(r"\b(?=\w*[^\W\d_])\w\w+\b")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _LOOKED_AT: Final = 1000
+_MOST_REMEMBERED: Final = 200_000
 # In English four words of ten are stop words; texts that were stripped of them or are of another language have few.
 _ENGLISH_SHARE: Final = 0.2
 _EVERYWHERE: Final = 0.4
@@ -25,17 +24,25 @@ UNKNOWN: Final = "unknown"
 
 
 def words_of(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
-
-
-def words_and_numbers(text: str) -> list[str]:
-    """Those of `words_of` and others; `has_letter` tells them apart, which takes long for each and is soon done for
-    different ones."""
-    return [word for word in texts_of_words(text.lower()) if len(word) > 1]
+    """With two characters or more, one of them a letter."""
+    return [word for word in texts_of_words(text.lower()) if len(word) > 1 and _HAVE_LETTERS[word]]
 
 
 def has_letter(word: str) -> bool:
     return _LETTER.search(word) is not None
+
+
+class _HaveLetters(dict[str, bool]):
+    """Of words, each looked at once: most of them come again and again."""
+
+    def __missing__(self, word: str) -> bool:
+        if len(self) > _MOST_REMEMBERED:
+            self.clear()
+        found = self[word] = has_letter(word)
+        return found
+
+
+_HAVE_LETTERS: Final = _HaveLetters()
 
 
 def language_of(texts: Iterable[str]) -> str:
