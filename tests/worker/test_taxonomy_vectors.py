@@ -11,9 +11,10 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
+from worker.jobs.shared.word_counts import Counts
 from worker.jobs.shared.words import words_of
 from worker.jobs.taxonomy_processing import smooth
-from worker.jobs.taxonomy_processing.counting import Counts, Terms
+from worker.jobs.taxonomy_processing.counting import Terms
 from worker.jobs.taxonomy_processing.smooth import Smoothed
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from worker.jobs.extraction.decide import Matrix
+from worker.jobs.shared.word_counts import Counts, Numbers
 from worker.jobs.shared.words import texts_of_words
 
-_BATCH: Final = 500
 _MOST_REMEMBERED: Final = 500_000
 
 
@@ -25,47 +22,44 @@ class Counter:
     def __init__(self) -> None:
         self.columns: dict[str, int] = {}
 
-    def fit(self, texts: Iterable[str]) -> Any:
-        numbers: defaultdict[str, int] = defaultdict()
-        numbers.default_factory = numbers.__len__
-        columns, counts, ends = array("i"), array("f"), [0]
-        rest = iter(texts)
-        while batch := list(islice(rest, _BATCH)):
-            found = [list(map(numbers.__getitem__, terms_of(text))) for text in batch]
-            lengths, column, count = _counted(found, len(numbers))
-            columns.frombytes(column.tobytes())
-            counts.frombytes(count.tobytes())
-            ends += (ends[-1] + np.cumsum(lengths)).tolist()
+    def fit(self, texts: Counts) -> Any:
+        terms = list(map(_TERMS.__getitem__, texts.words()))
+        numbers: dict[str, int] = {}
+        of_word = np.array([numbers.setdefault(term, len(numbers)) if term else -1 for term in terms], dtype=np.int64)
         self.columns = {term: column for column, term in enumerate(sorted(numbers))}
-        sorted_places = np.array([self.columns[term] for term in numbers], dtype=np.int32)
-        return _matrix(
-            np.frombuffer(counts, np.float32), sorted_places[np.frombuffer(columns, np.int32)], ends, len(numbers)
-        )
+        column_of = np.array([self.columns[term] for term in numbers], dtype=np.int32)
+        columns, counts, sizes = [], [], []
+        for row, word, count, rows in texts.batches(range(len(texts))):
+            number = of_word[word]
+            size, found, often = _counted(row[number >= 0], number[number >= 0], count[number >= 0], rows, len(numbers))
+            columns.append(column_of[found])
+            counts.append(often)
+            sizes.append(size)
+        return _matrix(sizes, columns, counts, len(numbers))
 
     def transform(self, texts: Sequence[str]) -> Any:
         """Of the terms that are known."""
         get = self.columns.get
         found = [[place for term in terms_of(text) if (place := get(term)) is not None] for text in texts]
-        lengths, column, count = _counted(found, len(self.columns))
-        return _matrix(count, column, [0, *np.cumsum(lengths).tolist()], len(self.columns))
+        rows = np.repeat(np.arange(len(found), dtype=np.int64), [len(places) for places in found])
+        places = np.fromiter((place for text in found for place in text), np.int64, len(rows))
+        size, column, often = _counted(rows, places, np.ones(len(rows)), len(found), len(self.columns))
+        return _matrix([size], [column.astype(np.int32)], [often], len(self.columns))
 
 
-def _counted(
-    found: Sequence[Sequence[int]], width: int
-) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
-    """How many different numbers are in each, these in their order, and how often each is there."""
-    rows = np.repeat(np.arange(len(found), dtype=np.int64), [len(numbers) for numbers in found])
-    places = np.fromiter((number for numbers in found for number in numbers), np.int64, len(rows))
-    both, counts = np.unique(rows * max(1, width) + places, return_counts=True)
-    row, column = np.divmod(both, max(1, width))
-    return np.bincount(row, minlength=len(found)), column.astype(np.int32), counts.astype(np.float32)
+def _counted(rows: Numbers, terms: Numbers, counts: Any, texts: int, width: int) -> tuple[Numbers, Numbers, Matrix]:
+    """How many different terms each text has, these in the order of their numbers, and how often each is there."""
+    both, places = np.unique(rows * max(1, width) + terms, return_inverse=True)
+    row, term = np.divmod(both, max(1, width))
+    often = np.bincount(places, counts, len(both)).astype(np.float32)
+    return np.bincount(row, minlength=texts), term, often
 
 
-def _matrix(counts: NDArray[np.float32], columns: NDArray[np.int32], ends: list[int], width: int) -> Any:
+def _matrix(sizes: list[Numbers], columns: list[Any], counts: list[Matrix], width: int) -> Any:
+    ends = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
     kind = np.int32 if ends[-1] < 2**31 else np.int64
-    return csr_matrix(
-        (counts, columns.astype(kind, copy=False), np.array(ends, dtype=kind)), shape=(len(ends) - 1, width)
-    )
+    cells = np.concatenate(counts), np.concatenate(columns).astype(kind, copy=False), ends.astype(kind)
+    return csr_matrix(cells, shape=(len(ends) - 1, width))
 
 
 def terms_of(text: str) -> list[str]:

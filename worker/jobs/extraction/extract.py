@@ -25,6 +25,7 @@ from worker.jobs.shared import reading
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.files import FileEntry, JsonLines
 from worker.jobs.shared.progress import Progress
+from worker.jobs.shared.word_counts import Counts
 from worker.jobs.shared.workspace import storing, workspace
 
 
@@ -35,9 +36,10 @@ def extract(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     # Asking begins before anything is read: without its key, say, nothing comes of the job.
     with workspace(ctx, PUBLISHED) as work, asking(ctx, parameters, work, progress) as model:
         categories = load_categories(ctx, parameters)
-        chunks = Chunks(ctx, parameters, progress)
+        counts = Counts(work / "counts")
+        chunks = Chunks(ctx, parameters, progress, counts)
         entities = Entities(categories, parameters) if parameters.wants_entities else None
-        offline = OfflineLabeller(chunks, categories, parameters, progress)
+        offline = OfflineLabeller(chunks, counts, categories, parameters, progress)
         _check_profiles(offline.uncovered, categories, parameters)
         labeller = offline if model is None else LlmLabeller(model, offline, categories, parameters)
         validation = validation_of(parameters, categories, model)

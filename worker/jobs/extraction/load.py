@@ -12,6 +12,8 @@ from worker.jobs.extraction.progress import LOAD
 from worker.jobs.shared.files import Record
 from worker.jobs.shared.progress import Progress
 from worker.jobs.shared.reading import chunks as read_chunks
+from worker.jobs.shared.word_counts import Counts
+from worker.jobs.shared.words import words_of
 
 _BATCH = 5000
 
@@ -22,12 +24,13 @@ class Chunks:
     Raises PermanentError `no_chunks`, `schema_mismatch`, and what reading a source raises.
     """
 
-    def __init__(self, ctx: JobContext, parameters: Parameters, progress: Progress) -> None:
+    def __init__(self, ctx: JobContext, parameters: Parameters, progress: Progress, counts: Counts) -> None:
+        """`counts`: is told the words of each."""
         self._ctx = ctx
         self._source = parameters.source
         self._most = parameters.max_chunks
         self.count = self.left_out = 0
-        self._check_all(progress)
+        self._check_all(progress, counts)
 
     def __iter__(self) -> Iterator[Chunk]:
         return islice(self._read(), self.count)
@@ -40,13 +43,14 @@ class Chunks:
     def _read(self) -> Iterator[Chunk]:
         return map(_chunk, read_chunks(self._ctx, self._source))
 
-    def _check_all(self, progress: Progress) -> None:
+    def _check_all(self, progress: Progress, counts: Counts) -> None:
         seen = set()
         chunks = self._read()
         for chunk in islice(chunks, self._most):
             if chunk.chunk_id in seen:
                 raise PermanentError("schema_mismatch", f"The chunk_id '{chunk.chunk_id[:200]}' occurs twice.")
             seen.add(chunk.chunk_id)
+            counts.add(words_of(chunk.text.lower()))
             if len(seen) % _BATCH == 0:
                 progress.note(LOAD, "Checking chunks", len(seen), 0.5)
         self.count = len(seen)

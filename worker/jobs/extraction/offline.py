@@ -20,24 +20,25 @@ from worker.jobs.extraction.sentences import in_context, runs
 from worker.jobs.extraction.space import Space
 from worker.jobs.shared.progress import Progress
 from worker.jobs.shared.sentences import Place, sentences_of
+from worker.jobs.shared.word_counts import Counts
 
 _BATCH: Final = 500
 _SENTENCES: Final = 5000
-_COUNTING: Final = 0.6
 
 
 class OfflineLabeller:
     """Fitted to all chunks at once, then asked for them in order."""
 
     def __init__(
-        self, chunks: Chunks, categories: Sequence[Category], parameters: Parameters, progress: Progress
+        self, chunks: Chunks, words: Counts, categories: Sequence[Category], parameters: Parameters, progress: Progress
     ) -> None:
+        """`words`: of the chunks; used up."""
         is_contextual = parameters.extraction_mode == "contextual"
         self._decision = Decision(categories, parameters.confidence_threshold, is_contextual=is_contextual)
         self._most = parameters.max_labels_per_chunk
         self._by_sentence = parameters.granularity == "sentence"
-        texts = _with_progress(chunks, progress)
-        self._space = Space(texts, chunks.count, categories, parameters.seed)
+        progress.note(VECTORISE, "Counting words", chunks.count, 0.0)
+        self._space = Space(words, categories, parameters.seed)
         progress.note(VECTORISE, "Compared words", chunks.count)
         self.method = "tfidf" if self._space.is_small else "lsa_feedback"
         self.uncovered = [c for c, is_covered in zip(categories, self._space.is_covered, strict=True) if not is_covered]
@@ -125,13 +126,6 @@ class OfflineLabeller:
         self._centroids = feedback.centroids()
         some = space.chunks[:: -(-space.chunks.shape[0] // MOST)]
         self._neighbours = Neighbours(space.project(some), self._similarities(some))
-
-
-def _with_progress(chunks: Chunks, progress: Progress) -> Iterator[str]:
-    for number, chunk in enumerate(chunks, 1):
-        if number % _BATCH == 0:
-            progress.note(VECTORISE, "Counting words", number, _COUNTING * number / chunks.count)
-        yield chunk.text
 
 
 def _portions(chunks: Sequence[Chunk]) -> Iterator[tuple[int, int, list[list[Place]]]]:

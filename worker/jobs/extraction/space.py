@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ from sklearn.preprocessing import normalize
 from worker.jobs.extraction.categories import Category
 from worker.jobs.extraction.counting import Counter, terms_of
 from worker.jobs.extraction.decide import Matrix
+from worker.jobs.shared.word_counts import Counts
+from worker.jobs.shared.words import words_of
 
 # Below this number of chunks the axes are not worth the name.
 SMALL: Final = 200
@@ -29,13 +31,17 @@ class Space:
     """`chunks`: TF-IDF, one row a chunk; `profiles`: one row a category; rows have unit length, or are empty.
     `is_covered`: one for each category."""
 
-    def __init__(self, texts: Iterable[str], count: int, categories: Sequence[Category], seed: int) -> None:
+    def __init__(self, texts: Counts, categories: Sequence[Category], seed: int) -> None:
+        """`texts`: the words of the chunks; used up."""
+        count = len(texts)
         self.is_small = count < SMALL
         self._counter = Counter()
         profiles = [profile_of(category, terms_of) for category in categories]
         # A small corpus need not contain the words of a category for them to have a weight.
-        more = [" ".join(profile) for profile in profiles] if self.is_small else []
-        counts = self._counter.fit(_chain(texts, more))
+        for profile in profiles if self.is_small else []:
+            texts.add(words_of(" ".join(profile).lower()))
+        counts = self._counter.fit(texts)
+        texts.clear()
         names = [term for category in categories for term in terms_of(category.name)]
         self._keep_terms(counts, count, profiles, names)
         self.chunks = self._weigh(counts[:count, self._columns])
@@ -112,8 +118,3 @@ def profile_of(category: Category, analyse: Callable[[str], list[str]]) -> dict[
         for term in analyse(text):
             counts[term] = counts.get(term, 0.0) + weight
     return counts
-
-
-def _chain(texts: Iterable[str], more: Sequence[str]) -> Iterator[str]:
-    yield from texts
-    yield from more

@@ -14,11 +14,11 @@ from worker.jobs.shared.files import FileEntry, JsonLines, entry_of, json_file
 from worker.jobs.shared.manifest import SCHEMA_VERSION, make_manifest
 from worker.jobs.shared.progress import Progress, Stage
 from worker.jobs.shared.reading import TAXONOMY
+from worker.jobs.shared.word_counts import Counts
 from worker.jobs.shared.workspace import publish, storing, workspace
 from worker.jobs.taxonomy_processing import given
 from worker.jobs.taxonomy_processing.artefacts import ASSIGNMENTS, PUBLISHED, Assignments, node_of
 from worker.jobs.taxonomy_processing.corpus import Corpus
-from worker.jobs.taxonomy_processing.counting import Counts
 from worker.jobs.taxonomy_processing.measures import Measures, measure
 from worker.jobs.taxonomy_processing.names import Namer
 from worker.jobs.taxonomy_processing.outcome import summary, warnings_of

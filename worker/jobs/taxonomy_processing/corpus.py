@@ -11,8 +11,8 @@ from worker.jobs.shared.duplicates import Duplicates, shape_of_words
 from worker.jobs.shared.files import Record
 from worker.jobs.shared.progress import Progress, Stage
 from worker.jobs.shared.reading import chunks as read_chunks
+from worker.jobs.shared.word_counts import Counts
 from worker.jobs.shared.words import words_of
-from worker.jobs.taxonomy_processing.counting import Counts
 from worker.jobs.taxonomy_processing.memory import give_back
 from worker.jobs.taxonomy_processing.parameters import MIN_CHUNKS, Parameters
 

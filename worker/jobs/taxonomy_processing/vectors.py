@@ -11,8 +11,9 @@ from sklearn.preprocessing import normalize
 
 from worker.context import PermanentError
 from worker.jobs.shared.progress import Progress, Stage
+from worker.jobs.shared.word_counts import Counts
 from worker.jobs.taxonomy_processing.corpus import Corpus
-from worker.jobs.taxonomy_processing.counting import Counts, Terms
+from worker.jobs.taxonomy_processing.counting import Terms
 from worker.jobs.taxonomy_processing.memory import give_back
 from worker.jobs.taxonomy_processing.smooth import Smoothed
 
