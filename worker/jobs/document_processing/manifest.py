@@ -21,6 +21,7 @@ _LIBRARIES = (
     "scikit-learn",
     "semantic-text-splitter",
     "sentencex",
+    "xberg",
 )
 _REDACTED = "***"
 

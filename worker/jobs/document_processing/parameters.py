@@ -19,7 +19,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from worker.jobs.document_processing.charset import text_encoding
 from worker.jobs.document_processing.contradictions import contradictions
-from worker.jobs.document_processing.formats import BINARY, READS, InputFormat, Parser
+from worker.jobs.document_processing.formats import BINARY, EXTRA, READS, InputFormat, Parser, extra_is_there
 from worker.jobs.document_processing.input_document import CONTROL_CHARACTER, Document
 from worker.jobs.document_processing.page_ranges import parse_ranges
 from worker.jobs.document_processing.rules import LONGEST_VALUE, SchemaDefinition
@@ -153,6 +153,14 @@ class Parameters(BaseModel):
         if name is None:
             raise ValueError("is not the name of a text encoding, such as utf-8, cp1252 or shift_jis")
         return name
+
+    @field_validator("input_format", "parser")
+    @classmethod
+    def _check_extra(cls, value: Any) -> Any:
+        if (value in EXTRA or value == "xberg") and not extra_is_there():
+            message = "missing_dependency: '{value}' needs xberg, which is not installed; install the extra 'formats'"
+            raise PydanticCustomError("missing_dependency", message, {"value": value})
+        return value
 
     @field_validator("parser")
     @classmethod
