@@ -1,4 +1,4 @@
-"""Stage 4: each text in turn to its chunks; for the strategy `semantic` all texts are learned from before."""
+"""Stage 4: each text in turn to its chunks. Before, for `semantic`, all are learned from, or a model is asked."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ Parsed = list[tuple[int, Outcome]]
 def chunk_all(job: Job, outcomes: list[Outcome]) -> PermanentError | None:
     """Until all are done or too many have failed: then the answer is the job's error."""
     parsed = [(index, outcome) for index, outcome in enumerate(outcomes, 1) if outcome.record["status"] == PARSED]
-    learns = job.parameters.chunk_strategy == "semantic"
+    borders = _ask(job, parsed)
+    learns = job.parameters.chunk_strategy == "semantic" and len(borders) < len(parsed)
     if learns:
         _learn(job, parsed)
-    job.progress.begin(progress.CHUNK_AFTER_LEARNING if learns else progress.CHUNK, len(parsed))
+    job.progress.begin(_stage(job, learns=learns), len(parsed))
     for number, (index, outcome) in enumerate(parsed, 1):
         job.ctx.check()
         job.progress.note(number, outcome.record["name"], "Chunking", 0.0)
-        _chunk_one(job, index, outcome, learns=learns)
+        _chunk_one(job, index, outcome, borders.get(index), learns=learns and index not in borders)
         job.progress.note(number, outcome.record["name"], "Chunked", 1.0)
         error = verdict(outcomes, job.parameters, len(outcomes))
         if error is not None:
@@ -44,7 +45,13 @@ def stop(outcomes: list[Outcome]) -> None:
             outcome.record.update(failure(DocumentError("stopped", message, stage="chunk", retryable=True)))
 
 
-def _chunk_one(job: Job, index: int, outcome: Outcome, *, learns: bool) -> None:
+def _stage(job: Job, *, learns: bool) -> tuple[float, float]:
+    if job.llm is not None:
+        return progress.CHUNK_AFTER_ASKING
+    return progress.CHUNK_AFTER_LEARNING if learns else progress.CHUNK
+
+
+def _chunk_one(job: Job, index: int, outcome: Outcome, borders: list[int] | None, *, learns: bool) -> None:
     start = time.monotonic()
     record = outcome.record
     task = ChunkTask(
@@ -54,6 +61,7 @@ def _chunk_one(job: Job, index: int, outcome: Outcome, *, learns: bool) -> None:
         chunks_file=str(job.artefacts.work_file(index, "chunks")),
         chunking=job.parameters.chunking(),
         topics=str(job.artefacts.topics) if learns else None,
+        borders=borders,
     )
     task_file = job.artefacts.work_file(index, "json")
     with storing():
@@ -72,6 +80,16 @@ def _chunk_one(job: Job, index: int, outcome: Outcome, *, learns: bool) -> None:
         job.tell_failure(index, outcome)
     job.artefacts.clear()
     outcome.seconds += time.monotonic() - start
+
+
+def _ask(job: Job, parsed: Parsed) -> dict[int, list[int]]:
+    """See `ask_all`; offline nothing is known of any document."""
+    if job.llm is None:
+        return {}
+    # Only now: what it imports may be missing offline.
+    from worker.jobs.document_processing.asking import ask_all
+
+    return ask_all(job, job.llm, parsed)
 
 
 def _learn(job: Job, parsed: Parsed) -> None:

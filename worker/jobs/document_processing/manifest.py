@@ -17,6 +17,7 @@ _LIBRARIES = (
     "mammoth",
     "markdown-it-py",
     "pypdfium2",
+    "rapidfuzz",
     "regex",
     "scikit-learn",
     "semantic-text-splitter",

@@ -12,15 +12,19 @@ from worker.jobs.document_processing.outcome import Outcome
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.progress import Progress
 from worker.jobs.document_processing.record import failure
+from worker.jobs.shared.llm.session import Llm
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
+    """`llm`: in mode `llm`."""
+
     ctx: JobContext
     parameters: Parameters
     artefacts: Artefacts
     process: DocumentProcess
     progress: Progress
+    llm: Llm | None = None
 
     def fail(self, number: int, outcome: Outcome, error: DocumentError) -> None:
         """`number`: of the document among all of the job, from 1."""
