@@ -240,6 +240,8 @@ def borders(text: str, *beginnings: str) -> list[str]:
         ("One two.\n\n### 3.1 Sea level\n\nIt rose.", "Sea level", "### 3.1 Sea "),
         ("One two.\n\n### 3.1 Sea level\n\nIt rose.", "### 3.1 Sea level", "### 3.1 Sea "),
         ("One two.\n- Sea\n  level rose", "Sea level  rose", "- Sea\n  leve"),
+        ("One two.\n1. Sea level rose.", "Sea level", "1. Sea level"),
+        ('One two. "Sea level", he said.', "Sea level", '"Sea level",'),
         ("One sea. Sea level rose.", "Sea", "Sea level ro"),
         # Inside of a sentence, but too long to be there by chance: the sentence begins there.
         ("One. Later the sea level rose again. So.", "the sea level rose again", "Later the se"),
@@ -257,6 +259,19 @@ def test_where_a_beginning_is(text: str, said: str, found: str | None) -> None:
 def test_the_same_words_twice_are_two_places() -> None:
     text = "Sum.\nOne.\nSum.\nTwo."
     assert borders_in(Window(100, text, ""), ["Sum.", "Sum.", "Sum."]) == ([100, 110], 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        (["### 3.1 Sea", "Sea"], 0),
+        (["The sea level rose", "sea level rose again and"], 12),
+        (["sea level rose again and", "The sea"], 12),
+    ],
+)
+def test_one_sentence_is_one_place(said: list[str], place: int) -> None:
+    text = "### 3.1 Sea\nThe sea level rose again and again. So."
+    assert borders_in(Window(0, text, ""), said) == ([place], 1)
 
 
 def test_windows_are_the_text() -> None:

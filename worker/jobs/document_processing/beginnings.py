@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 from worker.jobs.shared.llm.quotes import find_quote
@@ -16,9 +18,12 @@ _ENDS: Final = ("\n\n", "\n", ". ", " ")
 # So many characters are no coincidence, wherever they stand.
 _TELLING: Final = 20
 _LONGEST: Final = 300
-_MOST: Final = 1000
-_MARKS: Final = re.compile(r"[\W\d_]*")
-_END_OF_SENTENCE: Final = re.compile(r"(?:[.!?…]['\"”’)\]]*\s+|[。！？]['\"”’）」]*\s*)")
+# For any text and any reply it takes well below a second.
+_MOST: Final = 500
+_MOST_MATCHES: Final = 100
+# In front of the words: of headings, lists, quotations. More than these are no mark of anything.
+_MARKS: Final = re.compile(r"[\W\d_]{0,40}")
+_END_OF_SENTENCE: Final = re.compile(r"(?:\n|[.!?…]['\"”’)\]]*\s|[。！？]['\"”’）」]*)\s*")
 # Scripts from here on write no blanks between words.
 _FIRST_WITHOUT_BLANKS: Final = "\u2e80"
 
@@ -43,10 +48,11 @@ def windows(text: str) -> Iterator[Window]:
 
 def borders_in(window: Window, beginnings: Sequence[str]) -> tuple[list[int], int]:
     """Offsets in the whole text, and how many of the beginnings are not in the window, or not after the one before."""
+    sentences = _Sentences(window.text)
     found: list[int] = []
     lowest = 0
     for said in beginnings[:_MOST]:
-        place = _find(window.text, said, lowest)
+        place = sentences.find(said, lowest)
         if place is not None:
             found.append(window.start + place)
             lowest = place + 1
@@ -61,26 +67,39 @@ def _end_of_window(text: str, start: int) -> int:
     return next((place + len(mark) for place, mark in places if place >= 0), latest)
 
 
-def _find(text: str, said: str, lowest: int) -> int | None:
-    """Where the sentence or line begins that is meant, from `lowest` on."""
-    words = said[:_LONGEST].split()
-    if not words:
-        return None
-    matches = list(_pattern(words).finditer(text, lowest))
-    for match in matches:
-        place = _beginning(text, match.start())
-        if place is not None and place >= lowest:
-            return place
-    if len(" ".join(words)) < _TELLING:
-        return None
-    quote = None if matches else find_quote(" ".join(words), text[lowest:])
-    if matches:
-        place = _begin_of_sentence(text, matches[0].start())
-    elif quote is not None:
-        place = _begin_of_sentence(text, lowest + quote.start)
-    else:
-        return None
-    return place if place >= lowest else None
+class _Sentences:
+    """A text, and where in it lines and sentences begin."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._starts = [len(text) - len(text.lstrip())]
+        for match in _END_OF_SENTENCE.finditer(text, self._starts[0]):
+            # "1." is no sentence, and belongs to what follows it.
+            number = "\n" not in match[0] and _MARKS.fullmatch(text, self._starts[-1], match.end())
+            if not number and match.end() < len(text):
+                self._starts.append(match.end())
+
+    def find(self, said: str, lowest: int) -> int | None:
+        """Where the sentence or line begins that is meant, from `lowest` on."""
+        words = said[:_LONGEST].split()
+        if not words:
+            return None
+        inside: int | None = None
+        for match in islice(_pattern(words).finditer(self._text, lowest), _MOST_MATCHES):
+            start = self._start(match.start())
+            if start >= lowest and _MARKS.fullmatch(self._text, start, match.start()):
+                return start
+            inside = start if inside is None else inside
+        if len(" ".join(words)) < _TELLING:
+            return None
+        if inside is None:
+            quote = find_quote(" ".join(words), self._text[lowest:])
+            inside = None if quote is None else self._start(lowest + quote.start)
+        return inside if inside is not None and inside >= lowest else None
+
+    def _start(self, place: int) -> int:
+        """Of the sentence or line in which the place is."""
+        return self._starts[max(0, bisect_right(self._starts, place) - 1)]
 
 
 def _pattern(words: Sequence[str]) -> re.Pattern[str]:
@@ -88,19 +107,3 @@ def _pattern(words: Sequence[str]) -> re.Pattern[str]:
     last = words[-1][-1]
     whole = r"(?![^\W_])" if last.isalnum() and last < _FIRST_WITHOUT_BLANKS else ""
     return re.compile(r"\s+".join(map(re.escape, words)) + whole)
-
-
-def _beginning(text: str, place: int) -> int | None:
-    """Of the line, if only marks and numbers stand between, or of the sentence; None inside of one."""
-    line = text.rfind("\n", 0, place) + 1
-    if _MARKS.fullmatch(text, line, place):
-        return line + len(text[line:place]) - len(text[line:place].lstrip())
-    return place if _begin_of_sentence(text, place) == place else None
-
-
-def _begin_of_sentence(text: str, place: int) -> int:
-    line = text.rfind("\n", 0, place) + 1
-    ends = [match.end() for match in _END_OF_SENTENCE.finditer(text, line, place)]
-    begin = ends[-1] if ends else line
-    part = text[begin:place]
-    return begin + len(part) - len(part.lstrip())
