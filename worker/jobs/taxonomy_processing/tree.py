@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from rapidfuzz import fuzz
 from sklearn.cluster import KMeans
 
-from worker.jobs.taxonomy_processing.vectors import Matrix, Space
+from worker.jobs.taxonomy_processing.arrays import Matrix, Numbers
+from worker.jobs.taxonomy_processing.vectors import Space
 
-Numbers = NDArray[np.int64]
 # A group of this many chunks is the least for which a category of its own is worth while.
 _CHUNKS_A_CATEGORY: Final = 8
 # Where only a sample is smoothed: with fewer of it than this for each category all are looked at as they are.
