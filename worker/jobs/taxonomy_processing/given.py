@@ -51,6 +51,7 @@ def fill(space: Space, parent: Category, node: Node) -> None:
             description=child.description,
             threshold=child.confidence_threshold,
             id=child.id,
+            is_given=True,
         )
         parent.children.append(category)
         fill(space, category, child)

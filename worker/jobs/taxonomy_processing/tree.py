@@ -27,7 +27,7 @@ NAMED_BY: Final = 3
 @dataclass(slots=True)
 class Category:
     """`members`: rows of the space; `keywords`: terms with weights, the best first. `name`, `description` and
-    `threshold` are given, or come last."""
+    `threshold` are given, or come last. `is_given`: it is of the taxonomy to begin with, and keeps its name."""
 
     members: Numbers
     keywords: list[tuple[str, float]] = field(default_factory=list)
@@ -36,6 +36,7 @@ class Category:
     description: str = ""
     threshold: float | None = None
     id: str | None = None
+    is_given: bool = False
 
     @property
     def label(self) -> str:
