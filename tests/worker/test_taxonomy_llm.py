@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from samples.document_support import FakeContext, read_lines
-from samples.llm_stub import HANG, NONSENSE, Answer, Asked, llm_stub, refused
+from samples.llm_stub import HANG, NONSENSE, Answer, Asked, in_turn, llm_stub, refused
 from samples.taxonomy_support import SUBJECTS, assigned, given, taxonomy_of, texts
 
 from worker.context import JobCancelled, PermanentError, RetryableError
@@ -240,6 +240,15 @@ def test_a_name_that_a_sibling_has_twice_gives_way_to_the_offline_one(tmp_path: 
     assert {error["code"] for error in job.errors} == {"llm_bad_reply"}
     assert all(f"'{taken}'" in error["message"] for error in job.errors)
     assert [error["category_id"] for error in job.errors] == [child["id"] for child in job.root["children"][1:]]
+
+
+def test_the_name_of_the_category_above_is_none_for_one_below(tmp_path: Path) -> None:
+    answer = in_turn(named("ALL"), named("Sea"), named("all"), named("All"))
+    values = {"extend_taxonomy": {"taxonomy": WIDE}, "depth": 2, "category_limits": [2, 2]}
+    job = LlmJob(tmp_path, answer, llm={"concurrency": 1}, **values)
+    first, second = job.root["children"][0]["children"]
+    assert first["name"] == "Sea" and second["name"] not in ("All", "all", "Sea")
+    assert (job.result["failed_categories"], job.result["llm"]["repaired"]) == (1, 1)
 
 
 def test_names_that_were_given_stay(tmp_path: Path) -> None:

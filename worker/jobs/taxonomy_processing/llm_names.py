@@ -63,6 +63,8 @@ class LlmNamer:
         """
         names_root = not root.name and self._parameters.name is None and bool(root.children)
         self.count = sum(not category.is_given for category in root.walk()) + names_root
+        if not self.count:
+            return
         self._note(0)
         for wave in _waves(root):
             self._name(wave, namer)

@@ -70,7 +70,7 @@ def warnings_of(corpus: Corpus, language: str, model: LlmNamer | None) -> Iterat
     if corpus.left_out:
         yield _warning("chunks_left_out", f"{corpus.left_out} chunks beyond max_chunks ({corpus.total}) were not read.")
     if model is not None and not model.count:
-        message = "No category was found beside those given, which keep their names, so the model was not asked."
+        message = "No category was found that had no name yet, so the model was not asked."
         yield _warning("nothing_to_name", message)
 
 
