@@ -136,7 +136,7 @@ def test_what_the_model_is_told_of_a_category(tmp_path: Path, offline: Tree) -> 
     *asked, last = job.stub.asked
     for number, (said, child) in enumerate(zip(asked, offline["children"], strict=True)):
         assert said.body["response_format"]["json_schema"]["schema"]["required"] == ["name", "description"]
-        assert part(said, "Domain") == ["Old ships"] and part(said, "The texts") == ["Letters of sailors"]
+        assert part(said, "Domain") == ["Old ships"] and part(said, "About the texts") == ["Letters of sailors"]
         terms = [word["term"] for word in child["keywords"]]
         assert part(said, "Keywords") == [", ".join(terms[:20])]
         assert part(said, TAKEN) == job.names[:number]

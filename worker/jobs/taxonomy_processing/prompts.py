@@ -101,7 +101,7 @@ def to_name_otherwise(messages: Sequence[Message], reply: Named, taken: Sequence
 
 def _about(parameters: Parameters) -> list[str]:
     domain, description = parameters.domain, parameters.description
-    return [f"Domain: {domain}" if domain else "", f"The texts: {description}" if description else ""]
+    return [f"Domain: {domain}" if domain else "", f"About the texts: {description}" if description else ""]
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:
