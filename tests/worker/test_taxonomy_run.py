@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,9 @@ from worker.jobs.shared.source import SourceJob
 from worker.jobs.taxonomy_processing import smooth
 from worker.jobs.taxonomy_processing.parameters import Parameters
 from worker.jobs.taxonomy_processing.run import run
+
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
 
 
 def context(folder: Path, **more: Any) -> FakeContext:
@@ -94,6 +100,28 @@ def test_two_runs_are_equal_to_the_byte(tmp_path: Path) -> None:
         run_with(ctx, given(texts(150)))
         contents.append([(ctx.folder / file).read_bytes() for file in ("taxonomy.json", "assignments.jsonl")])
     assert contents[0] == contents[1]
+
+
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from samples.document_support import FakeContext
+from samples.taxonomy_support import given, texts
+from worker.jobs.taxonomy_processing.parameters import Parameters
+from worker.jobs.taxonomy_processing.run import run
+folder = Path(sys.argv[1])
+run(FakeContext(folder, folder), Parameters.model_validate(given(texts(400))))
+"""
+
+
+def test_runs_in_different_processes_are_equal_to_the_byte(tmp_path: Path) -> None:
+    """Sets of words have another order in each."""
+    contents = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)])}
+        subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path / seed)], env=environment, check=True)
+        contents.add((tmp_path / seed / "taxonomy.json").read_bytes())
+    assert len(contents) == 1
 
 
 def test_duplicates_count_once_and_go_where_the_first_goes(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import fsum
 from typing import Final
 
 import numpy as np
@@ -93,7 +94,8 @@ class Namer:
             for start, end in sentences_of(chunk.text[:_LONGEST_TEXT]):
                 sentence = " ".join(chunk.text[start:end].split())
                 if _SHORTEST_SENTENCE <= len(sentence) <= _LONGEST_SENTENCE:
-                    found = sum(weight.get(word, 0.0) for word in set(words_of(sentence)))
+                    # Exactly: a set has another order in another process, and sums that are rounded on the way differ.
+                    found = fsum(weight.get(word, 0.0) for word in set(words_of(sentence)))
                     if found > score:
                         best, score = sentence, found
         return best
