@@ -30,6 +30,7 @@ class JobFacts:
     input_root: str
     deadline: float | None
     llm_base_urls: tuple[str, ...] = ()
+    processes: int = 1
 
 
 class Context:
@@ -74,6 +75,10 @@ class Context:
     def llm_base_urls(self) -> tuple[str, ...]:
         # A list when it came as JSON.
         return tuple(self._facts.llm_base_urls)
+
+    @property
+    def processes(self) -> int:
+        return self._facts.processes
 
     @property
     def seconds_left(self) -> float | None:

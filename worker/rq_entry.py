@@ -58,6 +58,7 @@ def _facts(settings: Settings, job_type: str, job: Any) -> JobFacts:
         input_root=str(settings.storage.input_root),
         deadline=None if not job.timeout or job.timeout < 0 else time.monotonic() + job.timeout,
         llm_base_urls=settings.llm.base_urls,
+        processes=settings.job_types[job_type].processes,
     )
 
 

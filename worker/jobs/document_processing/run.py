@@ -9,7 +9,7 @@ from worker.jobs.document_processing import progress
 from worker.jobs.document_processing.artefacts import PARSED, PUBLISHED, Artefacts
 from worker.jobs.document_processing.boilerplate_stage import finish_texts
 from worker.jobs.document_processing.chunking import chunk_all, stop
-from worker.jobs.document_processing.document_process import DocumentProcess
+from worker.jobs.document_processing.crew import Crew
 from worker.jobs.document_processing.earlier import take_over
 from worker.jobs.document_processing.manifest import make_manifest
 from worker.jobs.document_processing.model import opened_model
@@ -22,9 +22,9 @@ from worker.jobs.shared.workspace import workspace
 
 _MODULES = (
     "chardetng_py",
+    "cmarkgfm",
     "html_to_markdown",
     "mammoth",
-    "markdown_it",
     "pypdfium2",
     "semantic_text_splitter",
 )
@@ -47,11 +47,11 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
         # Before anything is read: without its key, say, nothing comes of the job.
         opened_model(ctx, parameters) as llm,
         workspace(ctx, PUBLISHED, kept=PARSED) as work,
-        DocumentProcess() as process,
+        Crew(ctx.processes) as crew,
     ):
         artefacts = Artefacts(work)
         artefacts.open()
-        error = _stages(Job(ctx, parameters, artefacts, process, told, llm), outcomes)
+        error = _stages(Job(ctx, parameters, artefacts, crew, told, llm), outcomes)
         told.begin(progress.MANIFEST, len(outcomes))
         told.overall("Writing the manifest", 0.0)
         artefacts.add_documents(outcome.record for outcome in outcomes)
