@@ -29,8 +29,8 @@ def chunk_all(job: Job, outcomes: list[Outcome]) -> PermanentError | None:
         _learn(job, parsed)
     job.progress.begin(_stage(job, learns=learns), len(parsed))
     numbered = {number: outcome for number, (_, outcome) in enumerate(parsed, 1)}
-    # What was learned takes more memory than two documents at a time may have.
     pieces = _pieces(job, parsed, borders)
+    # What was learned takes more memory than two documents at a time may have.
     for number, record in job.work_off(numbered, pieces, "Chunked", one_by_one=learns):
         _take(job, *parsed[number - 1], record)
         error = verdict(outcomes, job.parameters, len(outcomes))
