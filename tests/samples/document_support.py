@@ -23,7 +23,7 @@ class FakeContext:
     cancelled = False
     seconds_left = None
     llm_base_urls: tuple[str, ...] = ()
-    processes = 2
+    processes = 1
     log = logging.getLogger("test.documents")
 
     def __init__(

@@ -7,7 +7,7 @@ import re
 import html_to_markdown
 from html_to_markdown import ConversionOptions, PreprocessingOptions
 
-from worker.jobs.document_processing.decode import decode, normalise
+from worker.jobs.document_processing.decode import Decoded, decode, normalise
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.markdown import find_headings
 from worker.jobs.document_processing.parsed import Notice, Parsed
@@ -31,7 +31,7 @@ def parse_html(data: bytes, encoding: str | None, *, strip: bool) -> Parsed:
 
     Raises DocumentError `binary_content` or `corrupt_file`.
     """
-    decoded = decode(data, encoding, declared=_declared(data[:_SAMPLE]))
+    decoded = decode_page(data, encoding)
     text, notices = to_markdown(decoded.text, strip=strip)
     if strip:
         text, notices = _or_all(decoded.text, text, notices)
@@ -46,8 +46,16 @@ def parse_html(data: bytes, encoding: str | None, *, strip: bool) -> Parsed:
     )
 
 
+def decode_page(data: bytes, encoding: str | None) -> Decoded:
+    """Raises DocumentError `binary_content`."""
+    return decode(data, encoding, declared=_declared(data[:_SAMPLE]))
+
+
 def _or_all(html: str, text: str, notices: list[Notice]) -> tuple[str, list[Notice]]:
     """The text as it is, or all of the page where hardly anything is left: many are one large form, or look so."""
+    # The page has hardly more text than source, so that most pages need not be converted twice to know.
+    if _size(text) >= _LEAST_LEFT * _size(html):
+        return text, notices
     whole, found = to_markdown(html, strip=False)
     if _size(text) >= _LEAST_LEFT * _size(whole):
         return text, notices

@@ -13,14 +13,16 @@ from worker.jobs.shared.manifest import make_manifest as manifest_of
 
 _LIBRARIES = (
     "chardetng-py",
+    "cmarkgfm",
     "html-to-markdown",
     "mammoth",
-    "markdown-it-py",
     "pypdfium2",
+    "rapidfuzz",
     "regex",
     "scikit-learn",
     "semantic-text-splitter",
     "sentencex",
+    "xberg",
 )
 _REDACTED = "***"
 

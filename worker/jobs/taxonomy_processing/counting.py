@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from worker.jobs.shared.word_counts import Counts
+from worker.jobs.taxonomy_processing.arrays import Numbers
 from worker.jobs.taxonomy_processing.words import has_letter
 
 Weights = NDArray[np.float32]
-Numbers = NDArray[np.int64]
 _MOST_TERMS: Final = 30_000
 _MOST_IN: Final = 0.5
 _LARGE: Final = 1000
