@@ -14,9 +14,15 @@ from samples import dataset_support as support
 
 from worker.context import JobCancelled, RetryableError
 from worker.jobs.dataset_generation import build
+from worker.jobs.dataset_generation.made import Made
+from worker.jobs.dataset_generation.making import Maker
+from worker.jobs.dataset_generation.model import Draft, Item
 from worker.jobs.dataset_generation.parameters import Parameters
+from worker.jobs.dataset_generation.rules import Rules
 from worker.jobs.dataset_generation.run import run
+from worker.jobs.dataset_generation.spool import Spool
 from worker.jobs.shared import crew
+from worker.jobs.shared.duplicates import shape_of
 
 VALUES: dict[str, Any] = {"formats": ["jsonl", "csv"], "min_output_chars": 60}
 
@@ -91,3 +97,44 @@ def test_a_job_is_cancelled_while_others_work(tmp_path: Path) -> None:
     with pytest.raises(JobCancelled):
         start(tmp_path, 2, cancel)
     assert not list((tmp_path / "jobs" / "own").iterdir())
+
+
+def test_what_is_told_of_records_stays_with_them(tmp_path: Path) -> None:
+    """Whichever batch they come in, and whatever was refused before them."""
+    rules = Rules("instruction", "alpaca", 1, 3, is_written=False, shortest=20, most_tokens=None, threshold=0.8)
+    texts = [support.text(number) for number in range(4)]
+    items = [Item(number, f"c{number}", f"d{number % 2}", text) for number, text in enumerate(texts)]
+    first, again = ([about(text, text), about(text, "short"), about(text, text[:60])] for text in (texts[0], texts[1]))
+    again.append(about(texts[1], f"{texts[1]}", "Say it once more."))
+    with Spool(tmp_path) as spool:
+        for batch, drafts in ((items[:2], [first, []]), (items[1:3], [again, [about(texts[2], texts[2])]])):
+            spool.add(saved_and_read(Maker(rules).made(batch, drafts), tmp_path / "made"))
+        spool.add(Maker(rules).made(items[:1], [first[:1]]))
+        assert [entry.output for entry, _ in spool.entries()] == [
+            texts[0], texts[0][:60], texts[1], texts[1][:60], texts[1], texts[2], texts[0],
+        ]  # fmt: skip
+        assert [source.chunk_id for _, source in spool.entries()] == ["c0", "c0", "c1", "c1", "c1", "c2", "c0"]
+        # The one says the same as another of its item, the other is equal to one of an earlier batch.
+        assert spool.doubles == {4, 6}
+        assert [spool.document_of(spool.item_of(entry)) for entry in range(7)] == [
+            "d0",
+            "d0",
+            "d1",
+            "d1",
+            "d1",
+            "d0",
+            "d0",
+        ]
+        assert spool.shape_of_text(2).digest == shape_of(texts[2]).digest
+        assert list(spool.focused("about")) == [1, 3]
+        assert spool.shape_of_focus(3).shingles.tolist() == shape_of(texts[1][:60]).shingles.tolist()
+
+
+def about(text: str, answer: str, asked: str = "What does it say?") -> Draft:
+    focus = answer if len(answer) == 60 else None
+    return Draft("about", asked, text, answer, (answer,), focus)
+
+
+def saved_and_read(made: Made, file: Path) -> Made:
+    made.save(file)
+    return Made.load(file)
