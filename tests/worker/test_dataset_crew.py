@@ -107,27 +107,20 @@ def test_what_is_told_of_records_stays_with_them(tmp_path: Path) -> None:
     first, again = ([about(text, text), about(text, "short"), about(text, text[:60])] for text in (texts[0], texts[1]))
     again.append(about(texts[1], f"{texts[1]}", "Say it once more."))
     with Spool(tmp_path) as spool:
-        for batch, drafts in ((items[:2], [first, []]), (items[1:3], [again, [about(texts[2], texts[2])]])):
+        for batch, drafts in ((items[:2], [first, []]), (items[2:0:-1], [[about(texts[2], texts[2])], again])):
             spool.add(saved_and_read(Maker(rules).made(batch, drafts), tmp_path / "made"))
         spool.add(Maker(rules).made(items[:1], [first[:1]]))
         assert [entry.output for entry, _ in spool.entries()] == [
-            texts[0], texts[0][:60], texts[1], texts[1][:60], texts[1], texts[2], texts[0],
+            texts[0], texts[0][:60], texts[2], texts[1], texts[1][:60], texts[1], texts[0],
         ]  # fmt: skip
-        assert [source.chunk_id for _, source in spool.entries()] == ["c0", "c0", "c1", "c1", "c1", "c2", "c0"]
+        assert [source.chunk_id for _, source in spool.entries()] == ["c0", "c0", "c2", "c1", "c1", "c1", "c0"]
         # The one says the same as another of its item, the other is equal to one of an earlier batch.
-        assert spool.doubles == {4, 6}
-        assert [spool.document_of(spool.item_of(entry)) for entry in range(7)] == [
-            "d0",
-            "d0",
-            "d1",
-            "d1",
-            "d1",
-            "d0",
-            "d0",
-        ]
-        assert spool.shape_of_text(2).digest == shape_of(texts[2]).digest
-        assert list(spool.focused("about")) == [1, 3]
-        assert spool.shape_of_focus(3).shingles.tolist() == shape_of(texts[1][:60]).shingles.tolist()
+        assert spool.doubles == {5, 6}
+        documents = [spool.document_of(spool.item_of(entry)) for entry in range(len(spool))]
+        assert documents == ["d0", "d0", "d0", "d1", "d1", "d1", "d0"]
+        assert spool.shape_of_text(1).digest == shape_of(texts[2]).digest
+        assert list(spool.focused("about")) == [1, 4]
+        assert spool.shape_of_focus(4).shingles.tolist() == shape_of(texts[1][:60]).shingles.tolist()
 
 
 def about(text: str, answer: str, asked: str = "What does it say?") -> Draft:
