@@ -25,7 +25,7 @@ CHILD_MODULE: Final = "worker.jobs.shared.crew_child"
 # So few orders are done before a process is ready for them.
 FEW: Final = 5
 # For each process: it need not wait while this one is busy.
-_AHEAD: Final = 2
+_AHEAD: Final = 8
 _POLL_MILLISECONDS: Final = 100
 _PATIENCE_SECONDS: Final = 1.0
 _BLOCK: Final = 65536
