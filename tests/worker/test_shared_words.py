@@ -12,6 +12,7 @@ import pytest
 
 from worker.jobs.dataset_generation.terms import terms_by_sentence, terms_in
 from worker.jobs.shared.files import json_line
+from worker.jobs.shared.sentences import sentences_of
 from worker.jobs.shared.words import has_foreign_letters, texts_of_words, words_of
 
 PIECES = ["Foo", "bar", " ", " ", ". ", "! ", "B", "a", "é", "’", "'", "-", "3", "_", "\n", "。", "U.S. ", "Dr", "Éa"]
@@ -36,6 +37,12 @@ def test_words_are_those_of_the_pattern() -> None:
 )
 def test_foreign_letters(text: str, has_them: bool) -> None:
     assert has_foreign_letters(text) is has_them
+
+
+@pytest.mark.parametrize("blank", ["\xa0", "\u2028", "\u2003", " \u2009"])
+def test_a_letter_and_a_wide_blank_before_a_full_stop(blank: str) -> None:
+    text = f"See A{blank}. The next one."
+    assert [text[start:end] for start, end in sentences_of(text)][-1] == "The next one."
 
 
 def cut_anywhere(text: str, chance: random.Random) -> list[tuple[int, int]]:

@@ -25,6 +25,11 @@ def has_foreign_letters(text: str) -> bool:
     return not text.isascii() and any(map(str.isalnum, _foreign(text.encode("utf-8", "replace"))))
 
 
+def has_foreign_blanks(text: str) -> bool:
+    """Whether blanks beyond ASCII are in it."""
+    return not text.isascii() and any(map(str.isspace, _foreign(text.encode("utf-8", "replace"))))
+
+
 def _only_words(text: str) -> bytes:
     """Blanks in the place of all else."""
     # JSON can hold halves of characters, which no word has.
