@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 from scipy.sparse import csr_matrix, diags
-from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
 from worker.jobs.extraction.categories import Category
 from worker.jobs.extraction.counting import Counter, terms_of
 from worker.jobs.extraction.decide import Matrix
+from worker.jobs.shared.axes import axes_of
 from worker.jobs.shared.word_counts import Counts
 from worker.jobs.shared.words import words_of
 
@@ -103,9 +103,8 @@ class Space:
     def _find_axes(self, seed: int) -> Matrix:
         rows, terms = self.chunks.shape
         sample = self.chunks[:: -(-rows // _MOST_FOR_AXES)]
-        svd = TruncatedSVD(max(1, min(AXES, terms - 1, sample.shape[0] - 1)), n_iter=5, random_state=seed)
-        svd.fit(sample)
-        axes: Matrix = np.ascontiguousarray(svd.components_.T, dtype=np.float32)
+        count = max(1, min(AXES, terms - 1, sample.shape[0] - 1))
+        axes: Matrix = np.ascontiguousarray(axes_of(sample, count, seed).T, dtype=np.float32)
         return axes
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
 from worker.context import PermanentError
+from worker.jobs.shared.axes import axes_of
 from worker.jobs.shared.progress import Progress
 from worker.jobs.shared.word_counts import Counts
 from worker.jobs.taxonomy_processing.arrays import Matrix, Numbers
@@ -53,10 +53,10 @@ class Space:
         give_back()
         progress.note(VECTORISE, "Finding what words have in common", count, 0.6)
         sample = self.words[:: -(-count // _MOST_FOR_AXES)]
-        self._svd = TruncatedSVD(min(AXES, len(self.terms) - 1, sample.shape[0] - 1), random_state=seed).fit(sample)
+        self._axes = axes_of(sample, min(AXES, len(self.terms) - 1, sample.shape[0] - 1), seed).T
         del sample
         give_back()
-        self.meaning: Matrix = normalize(self._svd.transform(self.words), copy=False)
+        self.meaning: Matrix = normalize(self.words @ self._axes, copy=False)
         progress.note(VECTORISE, "Comparing chunks", 0, 0.8)
         self.smoothed = Smoothed(
             self.words,
@@ -92,7 +92,7 @@ class Space:
                 if column is not None:
                     rows[row, column] = weight * self._idf[column]
         rows = normalize(rows)
-        return rows, normalize(self._svd.transform(rows))
+        return rows, normalize(rows @ self._axes)
 
 
 def parts(members: Numbers) -> list[Numbers]:
