@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
-# A sentence has come to its end; quotes and brackets may follow.
-_ENDED: Final = re.compile(r"[.!?…。！？؟।][\"'”’»)\]*_`]*$")
+_ENDS: Final = tuple(".!?…。！？؟।")
+# They may follow the end of a sentence.
+_CLOSING: Final = "\"'”’»)]*_`"
 
 
 def is_whole(sentence: str) -> bool:
     """False for what a chunk's border, a heading or a table has left of a sentence."""
-    return not sentence[0].islower() and sentence[0] not in "|#" and bool(_ENDED.search(sentence))
+    return not sentence[0].islower() and sentence[0] not in "|#" and _is_over(sentence)
 
 
 def has_ended(text: str) -> bool:
-    return bool(_ENDED.search(text.rstrip()))
+    return _is_over(text.rstrip())
+
+
+def _is_over(text: str) -> bool:
+    return text.rstrip(_CLOSING).endswith(_ENDS)
 
 
 def without_torn_ends(text: str, places: Sequence[tuple[int, int]]) -> str:

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -62,17 +62,19 @@ class Words(NamedTuple):
 
 
 def terms_in(text: str) -> Words:
-    return _found(_pattern_for(text), text, 0, len(text))
+    return _words(_pattern_for(text).findall(text, 0, _MOST_CHARACTERS))
 
 
 def terms_by_sentence(text: str, places: Sequence[Place]) -> tuple[list[Words], Words]:
     """Of each sentence and of the whole text, without looking at everything twice."""
     pattern = _pattern_for(text)
-    of_each = [_found(pattern, text, start, end) for start, end in places]
+    found = [pattern.findall(text, start, min(end, start + _MOST_CHARACTERS)) for start, end in places]
+    joined = _words(list(chain.from_iterable(found)))
+    ends = pairwise(accumulate(map(len, found), initial=0))
+    of_each = [Words(matches, joined.keys[low:high]) for matches, (low, high) in zip(found, ends, strict=True)]
     if len(text) > _MOST_CHARACTERS or any(_may_span(text, end, start) for (_, end), (start, _) in pairwise(places)):
-        return of_each, _found(pattern, text, 0, len(text))
-    matches = list(chain.from_iterable(words.matches for words in of_each))
-    return of_each, Words(matches, list(chain.from_iterable(words.keys for words in of_each)))
+        return of_each, terms_in(text)
+    return of_each, joined
 
 
 def _may_span(text: str, end: int, start: int) -> bool:
@@ -84,8 +86,7 @@ def _pattern_for(text: str) -> re.Pattern[str]:
     return _TERM if has_foreign_letters(text) else _TERM_IN_ASCII
 
 
-def _found(pattern: re.Pattern[str], text: str, start: int, end: int) -> Words:
-    matches = pattern.findall(text, start, min(end, start + _MOST_CHARACTERS))
+def _words(matches: list[str]) -> Words:
     if len(_KEYS) > _MOST_REMEMBERED:
         _KEYS.clear()
     return Words(matches, list(map(_KEYS.__getitem__, matches)))

@@ -21,8 +21,8 @@ def sentences_of(text: str) -> list[Place]:
     fit = _CRASH.sub(r"\1 ", text) if has_foreign_blanks(text) else text
     for sentence in sentencex.segment("en", fit):
         start, end = end, end + len(sentence)
-        low = start + len(sentence) - len(sentence.lstrip())
-        high = end - (len(sentence) - len(sentence.rstrip()))
-        if low < high:
-            found.append((low, high))
+        said = sentence.strip()
+        if said:
+            low = start if len(said) == len(sentence) else start + len(sentence) - len(sentence.lstrip())
+            found.append((low, low + len(said)))
     return found
