@@ -71,7 +71,7 @@ def test_defaults() -> None:
         ({"selected_categories": [" "], "source": {"job_id": "a"}}, "is blank"),
         ({"only_validated": True, "data_source": "chunks"}, "only_validated is for extractions"),
         ({"record_schema": "alpaca"}, "not permitted"),
-        ({"taxonomy": {"taxonomy": {"name": "a", "children": [{}]}}}, "children.0.name: Field required"),
+        ({"taxonomy": {"taxonomy": {"name": "a", "children": [{}]}}}, r"children\.0\.name\s+schema_mismatch"),
         ({"source": {}}, "give one of job_id, path"),
         ({"source": {"job_id": "a", "path": "b"}}, "give one of job_id, path"),
         ({"source": {"path": "/etc/passwd"}}, "relative to the input folder"),
@@ -103,7 +103,7 @@ def test_the_schema_fits_the_mode(mode: str, more: dict[str, Any], schema: str) 
         {"generation_mode": "classification"},
         {"generation_mode": "classification", "source": {"job_id": "a"}, "data_source": "chunks"},
         {"generation_mode": "classification", "source": {"path": "a"}},
-        {"generation_mode": "classification", "taxonomy": {"taxonomy": {"name": "a"}}},
+        {"generation_mode": "classification", "taxonomy": {"taxonomy": {"name": "a", "children": [{"name": "b"}]}}},
         {"selected_categories": ["a"]},
     ],
 )

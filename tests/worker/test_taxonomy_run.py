@@ -228,13 +228,6 @@ def test_other_languages_get_their_own_stop_words(tmp_path: Path) -> None:
         (given(texts(19)), "no_chunks", "19 different chunks"),
         (given([("a", "same words here")] * 100), "no_chunks", "1 different chunks"),
         (given([("a", f"x{n} y{n} z{n} unique{n}") for n in range(50)]), "not_enough_variety", "0 words"),
-        (given(texts(50), base_taxonomy={"taxonomy": {"name": "x"}}), "no_categories", "no categories"),
-        (given(texts(50), base_taxonomy={"taxonomy": {"name": ""}}), "schema_mismatch", "name"),
-        (
-            given(texts(50), base_taxonomy={"taxonomy": {"name": "x", "children": [{"name": "a"}, {"name": "a"}]}}),
-            "schema_mismatch",
-            "two categories 'a'",
-        ),
         ({"source": {"job_id": "gone"}}, "source_failed", "has left no files"),
         ({"source": {"path": "none.jsonl"}}, "file_not_found", "no such file"),
     ],
@@ -244,6 +237,17 @@ def test_refusals_leave_nothing(tmp_path: Path, parameters: dict[str, Any], code
     with pytest.raises(PermanentError, match=words) as caught:
         run_with(ctx, parameters)
     assert caught.value.code == code
+    assert list(ctx.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("field", ["base_taxonomy", "extend_taxonomy"])
+def test_a_taxonomy_file_with_a_mistake(tmp_path: Path, field: str) -> None:
+    (tmp_path / "own.json").write_text('{"name": "x", "children": [{"name": "a"}, {"name": "a"}]}')
+    ctx = context(tmp_path)
+    with pytest.raises(PermanentError) as caught:
+        run_with(ctx, given(texts(50), **{field: {"path": "own.json"}}))
+    assert caught.value.code == "schema_mismatch"
+    assert str(caught.value).endswith(f"The taxonomy of '{field}', at children.1.name: there are two categories 'a'.")
     assert list(ctx.folder.iterdir()) == []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from worker.jobs.dataset_generation.modes import (
@@ -23,8 +23,8 @@ from worker.jobs.dataset_generation.modes import (
 from worker.jobs.dataset_generation.sources import DatasetSource, DataSource
 from worker.jobs.shared.input_files import find_problem
 from worker.jobs.shared.llm.options import LlmMode, LlmOptions
-from worker.jobs.shared.source import Problem, SourceJob, TaxonomySource, file_problems, jobs_of
-from worker.jobs.shared.taxonomy import CategoryNames, Node
+from worker.jobs.shared.source import Problem, Source, SourceJob, TaxonomySource, file_problems, jobs_of
+from worker.jobs.shared.taxonomy import CategoryNames
 
 _SEMVER: Final = (
     r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
@@ -92,16 +92,6 @@ class Parameters(LlmMode):
             message = f"'{mode}' takes its answers from what is there already; for mode 'llm' there are: "
             raise ValueError(message + ", ".join(WITH_LLM))
         return mode
-
-    @field_validator("taxonomy")
-    @classmethod
-    def _check_taxonomy(cls, source: TaxonomySource | None) -> TaxonomySource | None:
-        if source is not None and source.taxonomy is not None:
-            try:
-                Node.of(source.taxonomy)
-            except ValidationError as error:
-                raise PydanticCustomError("schema_mismatch", "{text}", {"text": first_mistake(error)}) from None
-        return source
 
     @field_validator("record_schema")
     @classmethod
@@ -205,19 +195,14 @@ class Parameters(LlmMode):
     def check_inputs(self, input_root: Path) -> list[Problem]:
         """What is wrong with the files at this moment, as (place in the parameters, message)."""
         named = self.source.files(("source",))
-        problems = [(place, problem) for place, path in named if (problem := find_problem(path, input_root))]
+        looked = [(place, find_problem(path, input_root, Source.most_bytes)) for place, path in named]
+        problems = [(place, problem) for place, problem in looked if problem]
         return [*problems, *file_problems(input_root, taxonomy=self.taxonomy)]
 
     def as_used(self) -> dict[str, Any]:
         """For the manifest: with defaults, and without what was sent along, which `inputs` tells."""
         values = self.model_dump(mode="json", exclude={"source", "taxonomy"})
         return values | {"schema": self.schema_used, "dataset_name": self.dataset_name_used, "splits": self.shares}
-
-
-def first_mistake(error: ValidationError) -> str:
-    """Of a taxonomy, with its place."""
-    mistake = error.errors(include_url=False)[0]
-    return f"The taxonomy: {'.'.join(map(str, mistake['loc'])) or 'root'}: {mistake['msg']}"
 
 
 def labels_required(what: str) -> str:

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from worker.jobs.shared.refusals import Location
 from worker.jobs.shared.source import (
     AssignmentsSource,
     ChunksSource,
     ExtractionsSource,
     FilePath,
     JobId,
-    Location,
     Source,
     SourceJob,
 )

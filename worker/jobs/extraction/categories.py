@@ -5,11 +5,9 @@ Light: the server looks at taxonomies that come with the request.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-from pydantic import ValidationError
+from typing import Final
 
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.taxonomy import Node
@@ -48,35 +46,11 @@ class Category:
         return ((term, weight / largest) for term, weight in self.keywords if weight > 0)
 
 
-def categories_of(data: Mapping[str, Any], selected: Sequence[str] | None, depth: int) -> list[Category]:
-    """Down to `depth` levels of a taxonomy, given as the JSON of `taxonomy.json` or as its root node.
-
-    Raises InputError `schema_mismatch`, `no_categories`, `unknown_category` or `ambiguous_category`.
-    """
-    try:
-        root = Node.of(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError("schema_mismatch", f"The taxonomy: {place}: {first['msg']}.") from None
+def categories_of(root: Node, selected: Sequence[str] | None, depth: int) -> list[Category]:
+    """Down to `depth` levels of a taxonomy. Raises InputError `unknown_category` or `ambiguous_category`."""
     tree = list(root.walk())
-    _check(tree)
     wanted = None if selected is None else [_resolve(name, tree, depth) for name in selected]
     return list(_flatten([(path, node) for path, node in tree if len(path) <= depth], wanted))
-
-
-def _check(tree: Sequence[tuple[tuple[str, ...], Node]]) -> None:
-    if not tree:
-        raise InputError("no_categories", "The taxonomy has no categories below its root.")
-    for what, values in (
-        ("path", ["/".join(path) for path, _ in tree]),
-        ("id", [_id(path, node) for path, node in tree]),
-    ):
-        seen = set()
-        for value in values:
-            if value in seen:
-                raise InputError("schema_mismatch", f"The taxonomy has two categories with the {what} '{value[:200]}'.")
-            seen.add(value)
 
 
 def _flatten(

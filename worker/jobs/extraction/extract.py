@@ -57,10 +57,10 @@ def extract(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
 
 
 def load_categories(ctx: JobContext, parameters: Parameters) -> list[Category]:
-    """Raises PermanentError, see `categories_of`."""
-    data = reading.taxonomy(ctx, parameters.taxonomy)
+    """Raises PermanentError, see `categories_of` and `reading.taxonomy`."""
+    root = reading.taxonomy(ctx, parameters.taxonomy, "taxonomy")
     try:
-        return categories_of(data, parameters.selected_categories, parameters.extraction_depth)
+        return categories_of(root, parameters.selected_categories, parameters.extraction_depth)
     except InputError as error:
         raise PermanentError(error.code, str(error)) from None
 

@@ -12,7 +12,7 @@ from worker.jobs.extraction.categories import categories_of
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.llm.options import LlmMode
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
-from worker.jobs.shared.taxonomy import CategoryNames
+from worker.jobs.shared.taxonomy import CategoryNames, root_of
 
 BuiltIn = Literal["email", "url", "date", "number_unit", "version", "ip", "acronym", "proper_name"]
 BUILT_IN: tuple[BuiltIn, ...] = get_args(BuiltIn)
@@ -129,7 +129,7 @@ class Parameters(LlmMode):
         """Of a taxonomy that comes with the request; others are looked at when they are there."""
         if self.taxonomy.taxonomy is not None:
             try:
-                categories_of(self.taxonomy.taxonomy, self.selected_categories, self.extraction_depth)
+                categories_of(root_of(self.taxonomy.taxonomy), self.selected_categories, self.extraction_depth)
             except InputError as error:
                 raise PydanticCustomError(error.code, "{text}", {"text": f"{error.code}: {error}"}) from None
         return self

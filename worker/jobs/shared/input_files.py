@@ -62,13 +62,15 @@ def check_file(file: int, max_bytes: int) -> os.stat_result:
     return status
 
 
-def find_problem(path: str, root: Path) -> str | None:
+def find_problem(path: str, root: Path, most_bytes: int | None = None) -> str | None:
     """Why `path` cannot be a document, or None. Outside the root and missing get the same answer."""
     try:
-        mode = locate(path, root).stat().st_mode
+        status = locate(path, root).stat()
     except (OSError, InputError):
         return "not found in the input folder"
-    return None if stat.S_ISREG(mode) else "not a regular file"
+    if not stat.S_ISREG(status.st_mode):
+        return "not a regular file"
+    return None if most_bytes is None or status.st_size <= most_bytes else f"larger than {most_bytes:,} bytes"
 
 
 def _climbs_out(path: str) -> bool:

@@ -12,16 +12,22 @@ from typing import IO, Any, Final
 from worker.context import JobContext, PermanentError
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.input_files import check_file, open_file
-from worker.jobs.shared.source import AssignmentsSource, ChunksSource, ExtractionsSource, Source, TaxonomySource
+from worker.jobs.shared.source import (
+    TOO_LARGE,
+    AssignmentsSource,
+    ChunksSource,
+    ExtractionsSource,
+    Source,
+    TaxonomySource,
+)
+from worker.jobs.shared.taxonomy import Node, TaxonomyError, root_of
 from worker.jobs.shared.workspace import MANIFEST
 
 CHUNKS: Final = "chunks.jsonl"
 TAXONOMY: Final = "taxonomy.json"
-MOST_TAXONOMY_BYTES: Final = 64 * 1024 * 1024
 EXTRACTIONS: Final = "extractions.jsonl"
 ASSIGNMENTS: Final = "assignments.jsonl"
 LONGEST_LINE: Final = 16 * 1024 * 1024
-MOST_BYTES: Final = 2 * 1024**3
 
 Record = dict[str, Any]
 Kinds = Mapping[str, type | tuple[type, ...]]
@@ -50,17 +56,19 @@ def opened(ctx: JobContext, source: Source, name: str) -> IO[bytes]:
         if source.job_id is not None:
             folder, _ = manifest_of(ctx, source.job_id, source.job_types)
             return (folder / name).open("rb")
-        return _input_file(ctx, source.path or "")
+        return _input_file(ctx, source.path or "", source.most_bytes)
     except InputError as error:
         raise PermanentError(error.code, str(error)) from None
     except OSError:
         raise PermanentError("source_failed", f"The file {name} of job {source.job_id} cannot be read.") from None
 
 
-def _input_file(ctx: JobContext, path: str) -> IO[bytes]:
+def _input_file(ctx: JobContext, path: str, most_bytes: int) -> IO[bytes]:
     with ExitStack() as stack:
         file = stack.enter_context(os.fdopen(open_file(path, ctx.input_root), "rb"))
-        check_file(file.fileno(), MOST_BYTES)
+        if os.fstat(file.fileno()).st_size > most_bytes:
+            raise InputError(TOO_LARGE, f"The file {path} is larger than {most_bytes:,} bytes.")
+        check_file(file.fileno(), most_bytes)
         stack.pop_all()
         return file
 
@@ -134,16 +142,25 @@ def assignments(ctx: JobContext, source: AssignmentsSource) -> Iterator[Record]:
     yield from records(opened(ctx, source, ASSIGNMENTS), required)
 
 
-def taxonomy(ctx: JobContext, source: TaxonomySource) -> Record:
-    """As it was sent along, or from its file. Raises PermanentError `schema_mismatch` or what `opened` raises."""
-    if source.taxonomy is not None:
-        return source.taxonomy
-    with opened(ctx, source, TAXONOMY) as file:
-        text = file.read(MOST_TAXONOMY_BYTES + 1)
+def taxonomy(ctx: JobContext, source: TaxonomySource, field: str) -> Node:
+    """The root of what was sent along, or of its file. `field`: the parameter that names it.
+
+    Raises PermanentError `schema_mismatch`, `no_categories`, `source_too_large` or what `opened` raises.
+    """
     try:
-        data = json.loads(text) if len(text) <= MOST_TAXONOMY_BYTES else None
+        return root_of(_taxonomy_file(ctx, source, field) if source.taxonomy is None else source.taxonomy)
+    except TaxonomyError as error:
+        first = error.mistakes[0]
+        place = f", at {'.'.join(map(str, first.place))}" if first.place else ""
+        raise PermanentError(first.code, f"The taxonomy of '{field}'{place}: {first.text}.") from None
+
+
+def _taxonomy_file(ctx: JobContext, source: TaxonomySource, field: str) -> Any:
+    with opened(ctx, source, TAXONOMY) as file:
+        text = file.read(source.most_bytes + 1)
+    if len(text) > source.most_bytes:
+        raise PermanentError(TOO_LARGE, f"The taxonomy of '{field}' is larger than {source.most_bytes:,} bytes.")
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError):
-        data = None
-    if not isinstance(data, dict):
-        raise PermanentError("schema_mismatch", "The taxonomy is not a JSON object, or is larger than 64 MB.")
-    return data
+        raise PermanentError("schema_mismatch", f"The taxonomy of '{field}' is not JSON.") from None

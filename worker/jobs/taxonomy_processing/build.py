@@ -38,7 +38,7 @@ _LIBRARIES: Final = ("numpy", "rapidfuzz", "rensa", "scikit-learn", "scipy", "se
 def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     started = datetime.now(UTC)
     progress = Progress(ctx)
-    beginning = None if parameters.given is None else given.load(ctx, parameters.given)
+    beginning = given.load(ctx, parameters)
     with workspace(ctx, PUBLISHED) as work:
         corpus = Corpus(ctx, parameters, progress)
         language = language_of(corpus.texts()) if parameters.language == "auto" else parameters.language
