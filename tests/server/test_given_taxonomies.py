@@ -107,6 +107,58 @@ async def test_a_pipeline_tells_each_mistake_once(api: Any, fake: FakeQueue, giv
     assert [detail["loc"] for detail in body["details"]] == [["taxonomy", *above, "children", 1, "name"]]
 
 
+SEA = {"name": "t", "children": [{"name": "Sea"}, {"name": "Food", "children": [{"name": "Fish"}]}]}
+LLM = {"base_url": "https://example.org/v1", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("job_type", "more", "loc", "words"),
+    [
+        ("extraction", {"selected_categories": ["Sea", "Fisch"]}, ["selected_categories", 1], "Did you mean 'Fish'"),
+        (
+            "extraction",
+            {"selected_categories": ["Fish"], "extraction_depth": 1},
+            ["selected_categories", 0],
+            "deeper than extraction_depth",
+        ),
+        ("extraction", {"only_validated": True}, ["only_validated"], "needs enable_validation_stage"),
+        ("extraction", {"entity_patterns": ["email"]}, ["entity_patterns"], "needs the extraction_type"),
+        ("extraction", {"fuzzy_keywords": True}, ["fuzzy_keywords"], "needs the extraction_type"),
+        ("extraction", {"prefilter": 3}, ["prefilter"], "is for mode 'llm'"),
+        ("extraction", {"mode": "llm", "llm": LLM, "extraction_type": "ner"}, ["extraction_type"], "without a model"),
+        ("extraction", {"mode": "llm", "llm": LLM, "granularity": "sentence"}, ["granularity"], "mode 'offline'"),
+        ("dataset_generation", {"generation_mode": "classification"}, ["generation_mode"], "labels_required: "),
+        ("dataset_generation", {"selected_categories": ["Sea"]}, ["selected_categories"], "labels_required: "),
+        ("dataset_generation", {"data_source": "chunks", "only_validated": True}, ["only_validated"], "extractions"),
+        (
+            "dataset_generation",
+            {"fail_below_quality": True, "analyze_quality": False},
+            ["fail_below_quality"],
+            "analyze_quality",
+        ),
+    ],
+)
+async def test_parameters_that_do_not_go_together_are_refused_by_the_field(
+    api: Any, job_type: str, more: dict[str, Any], loc: list[Any], words: str
+) -> None:
+    parameters = {"source": CHUNKS, "taxonomy": {"taxonomy": SEA}, **more}
+    status, body = await api.post(f"{JOBS}/submit", {"job_type": job_type, "parameters": parameters})
+    (detail,) = body["details"]
+    assert (status, detail["loc"]) == (400, ["parameters", *loc]) and words in detail["msg"]
+
+
+async def test_names_that_several_categories_have(api: Any) -> None:
+    children = [{"name": name, "children": [{"name": "Other"}]} for name in ("Sea", "Food")]
+    parameters = {"source": CHUNKS, "taxonomy": {"taxonomy": {"name": "t", "children": children}}}
+    parameters["selected_categories"] = ["Sea", "other", "See/Othr"]
+    _, body = await api.post(f"{JOBS}/submit", {"job_type": "extraction", "parameters": parameters})
+    first, second = body["details"]
+    assert first["loc"] == ["parameters", "selected_categories", 1]
+    assert first["msg"].startswith("ambiguous_category: 'other' is the name of several categories: 'Food/Other', 'Sea/")
+    assert second["loc"] == ["parameters", "selected_categories", 2]
+    assert second["msg"].startswith("unknown_category: There is no category 'See/Othr'. Did you mean 'Sea/Other'")
+
+
 async def submit_large(api: Any, count: int) -> tuple[int, Any]:
     tree = {"name": "t", "children": [{"name": f"{n} {'x' * 240}"} for n in range(count)]}
     body = {"job_type": "extraction", "parameters": {"source": CHUNKS, "taxonomy": {"taxonomy": tree}}}

@@ -110,7 +110,37 @@ def test_the_schema_fits_the_mode(mode: str, more: dict[str, Any], schema: str) 
 def test_labels_required(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="needs categories: give an extraction job") as caught:
         made(**values)
-    assert caught.value.errors()[0]["type"] == "labels_required"
+    (error,) = caught.value.errors()
+    field = "selected_categories" if "selected_categories" in values else "generation_mode"
+    assert (error["type"], error["loc"]) == ("labels_required", (field,))
+
+
+EXTRACTIONS = [
+    {"text": "a", "category_path": ["pumps", "other"]},
+    {"text": "b", "category_path": ["tanks", "other"], "category_id": "t1"},
+]
+
+
+def test_a_selection_from_what_came_with_the_request() -> None:
+    source = {"extractions": EXTRACTIONS}
+    assert made(source=source, selected_categories=["pumps", "t1", "pumps/other"])
+    given = {"source": source, "selected_categories": ["pumps", "pumsp", "other", "valves"]}
+    with pytest.raises(ValidationError) as caught:
+        made(**given)
+    told = [(error["loc"], error["msg"]) for error in caught.value.errors()]
+    assert [place for place, _ in told] == [("selected_categories", n) for n in (1, 2, 3)]
+    assert told[0][1] == "unknown_category: There is no category 'pumsp'. Did you mean 'pumps', 'pumps/other'?"
+    assert told[1][1].startswith("ambiguous_category: 'other' is the name of several categories: 'pumps/other', ")
+    more = {"taxonomy": {"taxonomy": {"name": "t", "children": [{"name": "valves"}]}}}
+    with pytest.raises(ValidationError) as caught:
+        made(**given, **more)
+    assert [error["loc"][1] for error in caught.value.errors()] == [1, 2]
+    # What the others have is known when they are there.
+    assert made(**given, taxonomy={"job_id": "t"})
+    assert made(**{**given, "source": {"job_id": "e"}})
+    lines = [{"chunk_id": "c", "path": ["pumps"]}]
+    with pytest.raises(ValidationError, match=r"selected_categories\.0"):
+        made(source={"assignments": lines, "chunks": [{"text": "x"}]}, selected_categories=["valves"])
 
 
 def test_what_may_have_labels_is_taken() -> None:

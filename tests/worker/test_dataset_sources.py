@@ -87,8 +87,10 @@ def test_chunks_alone_leave_labels_aside(root: Path) -> None:
 
 
 def test_labels_required_when_the_job_turns_out_to_have_none(root: Path) -> None:
-    assert error_of(root, {"job_id": "documents"}, **CLASSES).code == "labels_required"
-    assert error_of(root, {"job_id": "documents"}, selected_categories=["safety"]).code == "labels_required"
+    error = error_of(root, {"job_id": "documents"}, **CLASSES)
+    assert error.code == "labels_required" and "generation_mode 'classification' needs categories" in str(error)
+    error = error_of(root, {"job_id": "documents"}, selected_categories=["safety"])
+    assert error.code == "labels_required" and "selected_categories needs categories" in str(error)
     assert error_of(root, {"job_id": "sorted"}, only_validated=True).code == "labels_required"
 
 
@@ -134,8 +136,9 @@ def test_selected_categories_by_id_name_and_path(root: Path, name: str) -> None:
 
 
 def test_unknown_and_ambiguous_categories(root: Path) -> None:
-    error = error_of(root, {"job_id": "found"}, selected_categories=["transprot"])
+    error = error_of(root, {"job_id": "found"}, selected_categories=["storage", "transprot"])
     assert error.code == "unknown_category" and "Did you mean 'transport'" in str(error)
+    assert "selected_categories.1: There is no category 'transprot'." in str(error)
     more = support.extractions(CHUNKS[:1], category_path=["other", "tanks"], category_id="other-tanks")
     support.write_lines(root / "input" / "more.jsonl", [*support.extractions(CHUNKS), *more])
     error = error_of(root, {"path": "more.jsonl"}, data_source="extract", selected_categories=["tanks"])

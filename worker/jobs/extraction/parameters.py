@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
-from worker.jobs.extraction.categories import categories_of
-from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.llm.options import LlmMode
+from worker.jobs.shared.refusals import refused, refused_field
+from worker.jobs.shared.selection import selection_mistakes
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
-from worker.jobs.shared.taxonomy import CategoryNames, root_of
+from worker.jobs.shared.taxonomy import CategoryNames, categories_in, root_of
 
 BuiltIn = Literal["email", "url", "date", "number_unit", "version", "ip", "acronym", "proper_name"]
 BUILT_IN: tuple[BuiltIn, ...] = get_args(BuiltIn)
@@ -109,29 +108,35 @@ class Parameters(LlmMode):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.only_validated and not self.enable_validation_stage:
-            raise ValueError("only_validated needs enable_validation_stage")
-        if not self.wants_entities and (self.entity_patterns is not None or self.fuzzy_keywords):
-            raise ValueError("entity_patterns and fuzzy_keywords need the extraction_type 'entity' or 'both'")
+            raise refused_field("only_validated", "only_validated needs enable_validation_stage")
+        for name, is_given in (
+            ("entity_patterns", self.entity_patterns is not None),
+            ("fuzzy_keywords", self.fuzzy_keywords),
+        ):
+            if is_given and not self.wants_entities:
+                raise refused_field(name, f"{name} needs the extraction_type 'entity' or 'both'")
         return self
 
     @model_validator(mode="after")
     def _check_mode(self) -> Self:
         if self.mode == "offline" and "prefilter" in self.model_fields_set:
-            raise ValueError("prefilter is for mode 'llm'; offline all categories are compared")
+            raise refused_field("prefilter", "prefilter is for mode 'llm'; offline all categories are compared")
         if self.mode == "llm" and not self.wants_texts:
-            raise ValueError("entities are found without a model; mode 'llm' needs extraction_type whole_text or both")
+            text = "entities are found without a model; mode 'llm' needs extraction_type whole_text or both"
+            raise refused_field("extraction_type", text)
         if self.mode == "llm" and self.granularity != "chunk":
-            raise ValueError("granularity is for mode 'offline'; in mode 'llm' a finding is what the model quotes")
+            text = "granularity is for mode 'offline'; in mode 'llm' a finding is what the model quotes"
+            raise refused_field("granularity", text)
         return self
 
     @model_validator(mode="after")
-    def _check_taxonomy(self) -> Self:
+    def _check_selection(self) -> Self:
         """Of a taxonomy that comes with the request; others are looked at when they are there."""
-        if self.taxonomy.taxonomy is not None:
-            try:
-                categories_of(root_of(self.taxonomy.taxonomy), self.selected_categories, self.extraction_depth)
-            except InputError as error:
-                raise PydanticCustomError(error.code, "{text}", {"text": f"{error.code}: {error}"}) from None
+        if self.taxonomy.taxonomy is not None and self.selected_categories is not None:
+            known = categories_in(root_of(self.taxonomy.taxonomy))
+            mistakes = selection_mistakes(self.selected_categories, known, self.extraction_depth)
+            if mistakes:
+                raise refused(mistakes)
         return self
 
     @property

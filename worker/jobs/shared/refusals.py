@@ -12,7 +12,7 @@ Location = tuple[str | int, ...]
 
 
 class Mistake(NamedTuple):
-    """`code`: a stable word for programs; `place`: below what is validated; `text`: without a full stop."""
+    """`code`: a stable word for programs; `place`: below what is validated."""
 
     code: str
     place: Location

@@ -103,6 +103,11 @@ def root_of(data: Any) -> Node:
     return root
 
 
+def categories_in(root: Node) -> list[tuple[str, tuple[str, ...]]]:
+    """Ids and paths of all below the root, each before its children."""
+    return [(node.id or Node.stable_id(path), path) for path, node in root.walk()]
+
+
 def _first_too_deep(root: Any) -> Location | None:
     """Step by step: what is nested without end must not end here."""
     level: list[tuple[Location, Any]] = [((), root)]
