@@ -111,6 +111,7 @@ def test_defaults() -> None:
         "entity_patterns": None,
         "fuzzy_keywords": False,
         "enable_validation_stage": False,
+        "validation_llm": None,
         "only_validated": False,
         "infer_relations": False,
         "batch_size": 500,

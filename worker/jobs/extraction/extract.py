@@ -44,7 +44,7 @@ def extract(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
         extraction = _Extraction(categories, parameters, labeller, validation, entities)
         files = [extraction.write(work / EXTRACTIONS, chunks, progress)]
         if model is not None:
-            model.llm.raise_if_nothing_came()
+            model.raise_if_nothing_came()
             files.append(model.failures.entry())
         if parameters.infer_relations:
             files.append(_write_relations(work, chunks.count, progress))

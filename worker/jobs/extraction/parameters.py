@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from worker.jobs.shared.llm.options import LlmMode
+from worker.jobs.shared.llm.options import LlmMode, LlmOptions, problems_of
 from worker.jobs.shared.refusals import refused, refused_field
 from worker.jobs.shared.selection import selection_mistakes
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
 from worker.jobs.shared.taxonomy import CategoryNames, categories_in, root_of
 
 BuiltIn = Literal["email", "url", "date", "number_unit", "version", "ip", "acronym", "proper_name"]
+VALIDATION_LLM: Final = "validation_llm"
 BUILT_IN: tuple[BuiltIn, ...] = get_args(BuiltIn)
 _RESERVED = frozenset({*BUILT_IN, "keyword", "whole_text"})
 
@@ -91,6 +93,9 @@ class Parameters(LlmMode):
     )
     fuzzy_keywords: bool = Field(False, description="find keywords of 6 and more letters with small differences too")
     enable_validation_stage: bool = False
+    validation_llm: LlmOptions | None = Field(
+        None, description="the model that is asked whether findings are right, with limits of its own; default: `llm`"
+    )
     only_validated: bool = Field(False, description="leave out what the validation stage does not confirm")
     infer_relations: bool = Field(False, description="write which findings occur together")
     batch_size: int = Field(500, ge=1, le=10_000, description="chunks at a time")
@@ -121,6 +126,9 @@ class Parameters(LlmMode):
     def _check_mode(self) -> Self:
         if self.mode == "offline" and "prefilter" in self.model_fields_set:
             raise refused_field("prefilter", "prefilter is for mode 'llm'; offline all categories are compared")
+        if self.validation_llm is not None and not (self.mode == "llm" and self.enable_validation_stage):
+            text = "validation_llm needs mode 'llm' and enable_validation_stage, else it is not asked"
+            raise refused_field("validation_llm", text)
         if self.mode == "llm" and not self.wants_texts:
             text = "entities are found without a model; mode 'llm' needs extraction_type whole_text or both"
             raise refused_field("extraction_type", text)
@@ -153,6 +161,12 @@ class Parameters(LlmMode):
         if not self.wants_entities:
             return []
         return list(BUILT_IN) if self.entity_patterns is None else self.entity_patterns
+
+    def check_llm(self, base_urls: Sequence[str]) -> list[Problem]:
+        """Of both models, see `LlmMode`."""
+        second = self.validation_llm
+        more = [] if second is None else problems_of(second, base_urls, VALIDATION_LLM)
+        return [*super().check_llm(base_urls), *more]
 
     @property
     def source_jobs(self) -> tuple[SourceJob, ...]:

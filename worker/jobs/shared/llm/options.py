@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from worker.jobs.shared.llm.addresses import form_problem, is_listed, problem_of
 from worker.jobs.shared.source import Problem
 
+FIELD: Final = "llm"
 ResponseFormat = Literal["auto", "json_schema", "json_object", "none"]
 
 
@@ -69,14 +70,14 @@ class LlmMode(BaseModel):
         return [] if self.llm is None else problems_of(self.llm, base_urls)
 
 
-def problems_of(options: LlmOptions, base_urls: Sequence[str]) -> list[Problem]:
-    """Places in the parameters, and what is wrong there."""
+def problems_of(options: LlmOptions, base_urls: Sequence[str], field: str = FIELD) -> list[Problem]:
+    """Places in the parameters, and what is wrong there. `field`: which parameter has the options."""
     if is_listed(options.base_url, base_urls):
         return []
     problem = problem_of(options.base_url)
-    found: list[Problem] = [] if problem is None else [(("llm", "base_url"), f"llm.base_url {problem}")]
+    found: list[Problem] = [] if problem is None else [((field, "base_url"), f"{field}.base_url {problem}")]
     if options.api_key_env is not None:
         # Else anybody could have any variable of the worker sent to a place of his own.
-        text = "llm.api_key_env: keys go only to endpoints that the operator lists in llm.base_urls"
-        found.append((("llm", "api_key_env"), text))
+        text = f"{field}.api_key_env: keys go only to endpoints that the operator lists in llm.base_urls"
+        found.append(((field, "api_key_env"), text))
     return found
