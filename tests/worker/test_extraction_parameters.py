@@ -77,7 +77,9 @@ def made(**values: Any) -> Parameters:
         ({"entity_patterns": ["email"]}, "needs the extraction_type"),
         ({"extraction_type": "ner", "entity_patterns": ["emails"]}, "entity_patterns"),
         ({"extraction_type": "ner", "entity_patterns": ["email", "email"]}, "listed twice"),
-        ({"extraction_type": "ner", "entity_patterns": [{"name": "a", "pattern": "("}]}, "not a regular expression"),
+        ({"extraction_type": "ner", "entity_patterns": [{"name": "a", "pattern": "("}]}, "is no regular expression"),
+        ({"extraction_type": "ner", "entity_patterns": [{"name": "a", "pattern": "x{300000}"}]}, "repeats too much"),
+        ({"extraction_type": "ner", "entity_patterns": [{"name": "a", "pattern": "(a?(?1))"}]}, "must not call itself"),
         ({"extraction_type": "ner", "entity_patterns": [{"name": "a", "pattern": "x*"}]}, "matches the empty text"),
         ({"extraction_type": "ner", "entity_patterns": [{"name": "a b", "pattern": "x"}]}, "match pattern"),
         ({"extraction_type": "ner", "entity_patterns": [{"name": "ip", "pattern": "x"}]}, "built-in"),
@@ -221,6 +223,6 @@ def test_an_own_pattern_is_looked_at_again_by_the_worker(tmp_path: Path, monkeyp
     monkeypatch.setitem(sys.modules, "regex", None)
     given = made(extraction_type="entity", entity_patterns=[{"name": "a", "pattern": "("}])
     monkeypatch.undo()
-    with pytest.raises(PermanentError, match="'a' is not a regular expression") as caught:
+    with pytest.raises(PermanentError, match="'a' is no regular expression") as caught:
         run(FakeContext(tmp_path / "job", tmp_path), given)
     assert caught.value.code == "invalid_pattern"

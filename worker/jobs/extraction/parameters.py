@@ -13,6 +13,7 @@ from worker.jobs.shared.refusals import refused, refused_field
 from worker.jobs.shared.selection import selection_mistakes
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
 from worker.jobs.shared.taxonomy import CategoryNames, categories_in, root_of
+from worker.jobs.shared.user_patterns import compiled
 
 BuiltIn = Literal["email", "url", "date", "number_unit", "version", "ip", "acronym", "proper_name"]
 VALIDATION_LLM: Final = "validation_llm"
@@ -47,16 +48,14 @@ class OwnPattern(BaseModel):
 def pattern_problem(pattern: str) -> str | None:
     """Why the pattern cannot be used, or None; None too where the `regex` library is not installed."""
     try:
-        import regex
-    except ModuleNotFoundError:  # a server without the extra: the worker asks again
+        is_empty = compiled(pattern).fullmatch("", timeout=1) is not None
+    except ImportError:  # a server without the extra: the worker asks again
         return None
-    try:
-        compiled = regex.compile(pattern)
-        if compiled.fullmatch("", timeout=1) is not None:
-            return "matches the empty text"
-    except (regex.error, TimeoutError, OverflowError, RecursionError) as error:
-        return f"is not a regular expression: {error}"
-    return None
+    except (TimeoutError, MemoryError):
+        return "takes too long, even for an empty text"
+    except ValueError as error:
+        return str(error)
+    return "matches the empty text" if is_empty else None
 
 
 class Parameters(LlmMode):
