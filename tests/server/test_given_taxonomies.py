@@ -189,4 +189,4 @@ async def test_a_file_that_is_too_large_is_refused_by_its_path(api: Any, tmp_pat
         parameters = {**given, name: {"path": "large.json"}}
         status, body = await reading.post(f"{JOBS}/submit", {"job_type": job_type, "parameters": parameters})
         assert (status, body["details"][0]["loc"]) == (400, ["parameters", name, "path"])
-        assert body["details"][0]["msg"] == "larger than 67,108,864 bytes"
+        assert body["details"][0]["msg"] == "source_too_large: larger than 67,108,864 bytes"

@@ -44,6 +44,11 @@ def leave(ctx: FakeContext, job_id: str, job_type: str = "document_processing", 
         ({"chunks": []}, "at least 1"),
         ({"chunks": [{"text": "a", "more": 1}]}, "not permitted"),
         ({"taxonomy": {}}, "not permitted"),
+        (
+            {"chunks": [{"text": "a", "chunk_id": "x"}, {"text": "b"}, {"text": "c", "chunk_id": "x"}]},
+            r"chunks\.2\.chunk_id\s+schema_mismatch: there are two chunks 'x'",
+        ),
+        ({"chunks": [{"text": "a", "chunk_id": "inline:1"}, {"text": "b"}]}, r"chunks\.1\.chunk_id"),
     ],
 )
 def test_a_source_is_one_of_three(given: dict[str, Any], words: str) -> None:
@@ -57,8 +62,11 @@ def test_the_server_learns_of_jobs_and_files(tmp_path: Path) -> None:
     assert jobs_of(source=source, taxonomy=taxonomy, other=None) == (
         SourceJob(("source", "job_id"), "a", ("document_processing",)),
     )
+    (tmp_path / "folder").mkdir()
+    problems = file_problems(tmp_path, source=ChunksSource(path="folder"))
+    assert problems == [(("source", "path"), "invalid_path: not a regular file")]
     problems = file_problems(tmp_path, source=ChunksSource(path="there.jsonl"), taxonomy=taxonomy)
-    assert problems == [(("taxonomy", "path"), "not found in the input folder")]
+    assert problems == [(("taxonomy", "path"), "source_not_found: not found in the input folder")]
 
 
 def test_chunks_of_a_job_a_file_and_the_request(ctx: FakeContext) -> None:

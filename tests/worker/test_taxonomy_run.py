@@ -274,7 +274,9 @@ def test_the_server_learns_what_to_wait_for(tmp_path: Path) -> None:
     parameters = Parameters.model_validate({"source": {"job_id": "a"}, "base_taxonomy": {"path": "t.json"}})
     assert parameters.source_jobs == (SourceJob(("source", "job_id"), "a", ("document_processing",)),)
     assert parameters.names_files
-    assert parameters.check_inputs(tmp_path) == [(("base_taxonomy", "path"), "not found in the input folder")]
+    assert parameters.check_inputs(tmp_path) == [
+        (("base_taxonomy", "path"), "source_not_found: not found in the input folder")
+    ]
 
 
 def test_progress_is_honest_and_a_cancel_ends_it_at_any_stage(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from worker.jobs.dataset_generation.modes import (
     Split,
 )
 from worker.jobs.dataset_generation.sources import DatasetSource, DataSource, known_of
-from worker.jobs.shared.input_files import find_problem
+from worker.jobs.shared.input_files import find_source_problem
 from worker.jobs.shared.llm.options import LlmMode, LlmOptions
 from worker.jobs.shared.refusals import Mistake, refused, refused_field
 from worker.jobs.shared.selection import selection_mistakes
@@ -210,7 +210,7 @@ class Parameters(LlmMode):
     def check_inputs(self, input_root: Path) -> list[Problem]:
         """What is wrong with the files at this moment, as (place in the parameters, message)."""
         named = self.source.files(("source",))
-        looked = [(place, find_problem(path, input_root, Source.most_bytes)) for place, path in named]
+        looked = [(place, find_source_problem(path, input_root, Source.most_bytes)) for place, path in named]
         problems = [(place, problem) for place, problem in looked if problem]
         return [*problems, *file_problems(input_root, taxonomy=self.taxonomy)]
 

@@ -11,9 +11,8 @@ from typing import IO, Any, Final
 
 from worker.context import JobContext, PermanentError
 from worker.jobs.shared.errors import InputError
-from worker.jobs.shared.input_files import check_file, open_file
+from worker.jobs.shared.input_files import TOO_LARGE, check_file, open_file
 from worker.jobs.shared.source import (
-    TOO_LARGE,
     AssignmentsSource,
     ChunksSource,
     ExtractionsSource,
@@ -107,10 +106,8 @@ def _record(line: bytes, number: int, required: Kinds) -> Record:
 def chunks(ctx: JobContext, source: ChunksSource) -> Iterator[Record]:
     """At least `chunk_id`, `document_id` and `text`; of a document_processing job all that it writes."""
     if source.chunks is not None:
-        for n, chunk in enumerate(source.chunks):
-            document_id = chunk.document_id or "inline"
-            chunk_id = chunk.chunk_id or f"{document_id}:{n}"
-            yield {"chunk_id": chunk_id, "document_id": document_id, "text": chunk.text}
+        for chunk_id, document_id, text in source.inline_chunks():
+            yield {"chunk_id": chunk_id, "document_id": document_id, "text": text}
         return
     yield from records(opened(ctx, source, CHUNKS), {"chunk_id": str, "document_id": str, "text": str})
 

@@ -6,19 +6,19 @@ Light: the server checks these at submit. There a model's `source_jobs` tells wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from worker.jobs.shared.input_files import find_problem
+from worker.jobs.shared.input_files import TOO_LARGE, find_source_problem
 from worker.jobs.shared.refusals import Location, Mistake, refused
 from worker.jobs.shared.taxonomy import TaxonomyError, root_of
 from worker.jobs.shared.uploads import lies_in_uploads
 
 Problem = tuple[Location, str]
 
-TOO_LARGE: Final = "source_too_large"
 # What came with a request is kept in its job's record.
 MOST_INLINE_BYTES: Final = 1024 * 1024
 
@@ -92,6 +92,25 @@ class ChunksSource(Source):
     job_types: ClassVar[tuple[str, ...]] = ("document_processing",)
 
     chunks: Annotated[list[InlineChunk], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _check_ids(self) -> Self:
+        seen: set[str] = set()
+        mistakes = []
+        for number, (chunk_id, _, _) in enumerate(self.inline_chunks()):
+            if chunk_id in seen:
+                text = f"there are two chunks '{chunk_id[:200]}'"
+                mistakes.append(Mistake("schema_mismatch", ("chunks", number, "chunk_id"), text))
+            seen.add(chunk_id)
+        if mistakes:
+            raise refused(mistakes)
+        return self
+
+    def inline_chunks(self) -> Iterator[tuple[str, str, str]]:
+        """Chunk id, document id and text of those that came with the request."""
+        for number, chunk in enumerate(self.chunks or ()):
+            document_id = chunk.document_id or "inline"
+            yield chunk.chunk_id or f"{document_id}:{number}", document_id, chunk.text
 
 
 def _check_taxonomy(data: dict[str, Any]) -> dict[str, Any]:
@@ -171,5 +190,5 @@ def file_problems(input_root: Path, **sources: Source | None) -> list[Problem]:
         ((name, "path"), problem)
         for name, source in sources.items()
         if source is not None and source.path is not None
-        if (problem := find_problem(source.path, input_root, source.most_bytes))
+        if (problem := find_source_problem(source.path, input_root, source.most_bytes))
     ]
