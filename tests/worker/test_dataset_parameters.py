@@ -47,6 +47,7 @@ def test_defaults() -> None:
         ({"mode": "llm", "llm": LLM, "generation_mode": "classification"}, "for mode 'llm' there are: instruction, qa"),
         ({"mode": "llm", "llm": LLM, "generation_mode": "question", "schema": "qa"}, "'qa' does not fit"),
         ({"llm": LLM}, "llm is for mode 'llm'"),
+        ({"fail_fast": True}, "fail_fast is for mode 'llm'"),
         ({"mode": "llm", "llm": {**LLM, "api_key": "sk-1"}}, "not permitted"),
         ({"prompt": "Say {text:>999999999}", "mode": "llm", "llm": LLM}, r"has the placeholder \{text:\}"),
         ({"prompt": "Say {text!r}", "mode": "llm", "llm": LLM}, r"has the placeholder \{text!\}"),

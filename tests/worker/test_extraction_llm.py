@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from samples.document_support import FakeContext, read_lines
@@ -128,6 +129,28 @@ def test_nothing_but_nonsense_fails_the_job(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="All 2 items failed") as caught:
         LlmJob(tmp_path, NONSENSE)
     assert caught.value.code == "llm_bad_reply" and list((tmp_path / "job").iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", [{"fail_fast": True}, {"max_error_rate": 0.4}])
+def test_more_failures_than_wanted_fail_the_job(tmp_path: Path, limit: dict[str, Any]) -> None:
+    answer = by_passage(NONSENSE, found((SAILING, "rudder", 1)))
+    with pytest.raises(PermanentError, match=r"1 item failed \(llm\), more than fail_fast or max_error_rate") as caught:
+        LlmJob(tmp_path, answer, **limit)
+    assert caught.value.code == "too_many_errors" and list((tmp_path / "job").iterdir()) == []
+    assert LlmJob(tmp_path, answer, "b", max_error_rate=0.5).result["failed_chunks"] == 1
+
+
+def test_the_first_failure_stops_all_others(tmp_path: Path) -> None:
+    asked: list[Asked] = []
+
+    def answer(said: Asked) -> Answer:
+        asked.append(said)
+        return NONSENSE
+
+    with pytest.raises(PermanentError, match="too_many_errors"):
+        LlmJob(tmp_path, answer, chunks=corpus(50), fail_fast=True, llm={"concurrency": 1})
+    # It was told what is wrong once.
+    assert len(asked) == 2
 
 
 def test_an_endpoint_that_hangs_for_one_chunk(tmp_path: Path) -> None:

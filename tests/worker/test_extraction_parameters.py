@@ -55,6 +55,9 @@ def made(**values: Any) -> Parameters:
         ({"prefilter": 5}, "prefilter is for mode 'llm'"),
         ({"mode": "llm", "llm": LLM, "granularity": "sentence"}, "granularity is for mode 'offline'"),
         ({"mode": "llm", "llm": LLM, "extraction_type": "ner"}, "entities are found without a model"),
+        ({"fail_fast": True}, "fail_fast is for mode 'llm'"),
+        ({"max_error_rate": 0.5}, "max_error_rate is for mode 'llm'"),
+        ({"mode": "llm", "llm": LLM, "max_error_rate": 1.5}, "less than or equal to 1"),
         ({"more": 1}, "not permitted"),
         ({"source": None}, "should be a valid dictionary"),
         ({"taxonomy": {}}, "exactly one of job_id, path, taxonomy"),
@@ -99,6 +102,8 @@ def test_defaults() -> None:
     assert given.model_dump(exclude={"source", "taxonomy"}) == {
         "mode": "offline",
         "llm": None,
+        "fail_fast": False,
+        "max_error_rate": 1.0,
         "seed": 42,
         "project_id": None,
         "name": None,

@@ -98,6 +98,12 @@ def test_nonsense_of_the_second_leaves_what_was_found(tmp_path: Path) -> None:
     assert {error["code"] for error in read_lines(job.ctx.folder / "errors.jsonl")} == {"llm_bad_reply"}
 
 
+def test_failures_of_the_second_count_too(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match=r"1 item failed \(validation_llm\)") as caught:
+        LlmJob(tmp_path, FINDS, second=NONSENSE, fail_fast=True)
+    assert caught.value.code == "too_many_errors"
+
+
 def given(**more: Any) -> Parameters:
     """With a first endpoint that anybody may name."""
     values = {"source": {"path": "none.jsonl"}, "taxonomy": {"taxonomy": NAMED}, "mode": "llm"}

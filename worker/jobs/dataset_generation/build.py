@@ -94,6 +94,8 @@ class _Job:
         if self._llm is None or self._failures is None:
             return OfflineGenerator(given.generation_mode, given.seed, given.datasets_per_chunk, items.weights)
 
+        self._llm.most_failures = given.most_failures(items.count)
+
         def note(done: int) -> None:
             self.progress.note(GENERATE, "Asking the model", done, items.count)
 

@@ -21,7 +21,7 @@ from worker.jobs.dataset_generation.modes import (
 )
 from worker.jobs.dataset_generation.sources import DatasetSource, DataSource, known_of
 from worker.jobs.shared.input_files import find_source_problem
-from worker.jobs.shared.llm.options import LlmMode, LlmOptions
+from worker.jobs.shared.llm.options import LlmItems, LlmOptions
 from worker.jobs.shared.refusals import Mistake, refused, refused_field
 from worker.jobs.shared.selection import selection_mistakes
 from worker.jobs.shared.source import Problem, Source, SourceJob, TaxonomySource, file_problems, jobs_of
@@ -33,7 +33,7 @@ _SEMVER: Final = (
 _ALMOST: Final = 1e-6
 
 
-class Parameters(LlmMode):
+class Parameters(LlmItems):
     """Offline: records are made of sentences and sections of the texts, without a model. Mode `llm`: a model writes
     them, one request a chunk."""
 

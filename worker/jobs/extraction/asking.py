@@ -34,6 +34,11 @@ class Asking:
         self._progress = progress
         self._chunks_before = 0
 
+    def expect(self, chunks: int) -> None:
+        """So many may be asked about. Before the first of them."""
+        for llm in (self.llm, self.second):
+            llm.most_failures = self._parameters.most_failures(chunks)
+
     def about(
         self,
         items: Sequence[T],

@@ -39,7 +39,10 @@ def extract(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
         entities = Entities(categories, parameters) if parameters.wants_entities else None
         offline = OfflineLabeller(chunks, categories, parameters, progress)
         _check_profiles(offline.uncovered, categories, parameters)
-        labeller = offline if model is None else LlmLabeller(model, offline, categories, parameters)
+        labeller: Labeller = offline
+        if model is not None:
+            model.expect(chunks.count)
+            labeller = LlmLabeller(model, offline, categories, parameters)
         validation = validation_of(parameters, categories, model)
         extraction = _Extraction(categories, parameters, labeller, validation, entities)
         files = [extraction.write(work / EXTRACTIONS, chunks, progress)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from worker.jobs.shared.llm.options import LlmMode, LlmOptions, problems_of
+from worker.jobs.shared.llm.options import LlmItems, LlmOptions, problems_of
 from worker.jobs.shared.refusals import refused, refused_field
 from worker.jobs.shared.selection import selection_mistakes
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
@@ -58,7 +58,7 @@ def pattern_problem(pattern: str) -> str | None:
     return "matches the empty text" if is_empty else None
 
 
-class Parameters(LlmMode):
+class Parameters(LlmItems):
     """Offline: categories are found by the likeness of words, entities by patterns and keywords. Mode `llm`: a model
     says which of the categories that fit a chunk best it speaks of, and quotes where; entities are found as offline."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from worker.jobs.shared.llm.addresses import form_problem, is_listed, problem_of
+from worker.jobs.shared.refusals import refused_field
 from worker.jobs.shared.source import Problem
 
 FIELD: Final = "llm"
@@ -68,6 +69,26 @@ class LlmMode(BaseModel):
     def check_llm(self, base_urls: Sequence[str]) -> list[Problem]:
         """For the server, at submit: what is wrong with the address, given those that the operator lists."""
         return [] if self.llm is None else problems_of(self.llm, base_urls)
+
+
+class LlmItems(LlmMode):
+    """The same for job types that ask about many items, some of which may fail."""
+
+    fail_fast: bool = Field(False, description="mode 'llm' only: stop at the first item about which asking has failed")
+    max_error_rate: float = Field(
+        1.0, ge=0, le=1, description="mode 'llm' only: stop when asking about a larger part of the items has failed"
+    )
+
+    @model_validator(mode="after")
+    def _check_failures(self) -> Self:
+        for name in ("fail_fast", "max_error_rate"):
+            if self.mode == "offline" and name in self.model_fields_set:
+                raise refused_field(name, f"{name} is for mode 'llm'; offline no item fails")
+        return self
+
+    def most_failures(self, items: int) -> float:
+        """How many of them may fail, for `Llm.most_failures`."""
+        return 0 if self.fail_fast else self.max_error_rate * items
 
 
 def problems_of(options: LlmOptions, base_urls: Sequence[str], field: str = FIELD) -> list[Problem]:

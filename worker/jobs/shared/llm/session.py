@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -16,6 +17,7 @@ from worker.jobs.shared.llm.dialect import Dialect, Message, response_format, wo
 from worker.jobs.shared.llm.errors import (
     BAD_REPLY,
     BUDGET_SPENT,
+    TOO_MANY,
     TRUNCATED,
     UNAVAILABLE,
     ItemError,
@@ -59,7 +61,8 @@ def open_llm(ctx: JobContext, options: LlmOptions, field: str = FIELD) -> Iterat
 
 
 class Llm:
-    """One endpoint for one job. `usage` is for the job's result: `llm.usage.as_result(options.model)`."""
+    """One endpoint for one job. `usage` is for the job's result: `llm.usage.as_result(options.model)`. The job ends as
+    soon as more items than `most_failures` have failed."""
 
     def __init__(
         self, ctx: JobContext, options: LlmOptions, field: str, endpoint: Endpoint, runner: asyncio.Runner
@@ -73,6 +76,7 @@ class Llm:
         self._at_once = asyncio.Semaphore(options.concurrency)
         self._unreachable = self._done = 0
         self._last_failure: ItemFailure | None = None
+        self.most_failures = math.inf
         self.usage = LlmUsage()
 
     def map(
@@ -85,6 +89,7 @@ class Llm:
         still runs is stopped at once when the job is cancelled, or anything else is raised.
 
         Raises JobCancelled, RetryableError `llm_unavailable` when five items in a row did not reach the endpoint,
+        PermanentError or, when the last one did not reach it, RetryableError `too_many_errors`,
         PermanentError `llm_refused` (key, model or path), `llm_redirected` or `llm_base_url_refused`, and what `work`
         and `note` raise besides.
         """
@@ -154,6 +159,11 @@ class Llm:
                 UNAVAILABLE, f"{UNREACHABLE_ITEMS} items in a row failed ({self._field}): {error.message}."
             )
         self._last_failure = ItemFailure(error.code, error.message, error.retryable)
+        if self.usage.failed_items > self.most_failures:
+            kind = RetryableError if error.retryable else PermanentError
+            count = "1 item" if self.usage.failed_items == 1 else f"{self.usage.failed_items} items"
+            allowed = "more than fail_fast or max_error_rate allow"
+            raise kind(TOO_MANY, f"{count} failed ({self._field}), {allowed}; the last because {error.message}.")
         return self._last_failure
 
     async def _complete(self, messages: Sequence[Message], schema: dict[str, Any], room: int) -> Completion:
