@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,58 +10,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from samples.document_support import FakeContext
+from samples.taxonomy_support import COMMON, SUBJECTS, assigned, given, taxonomy_of, texts
 
 from worker.context import JobCancelled, PermanentError
 from worker.jobs.shared.source import SourceJob
 from worker.jobs.taxonomy_processing import smooth
 from worker.jobs.taxonomy_processing.parameters import Parameters
 from worker.jobs.taxonomy_processing.run import run
-
-SUBJECTS = {
-    "sea": "harbour ship anchor sailor tide wave lighthouse captain cargo deck mast port vessel crew rope",
-    "kitchen": "oven flour butter sugar recipe dough spoon bake salt pepper onion garlic plate cook soup",
-    "court": "judge lawyer trial verdict witness appeal sentence jury statute evidence crime defence law clerk oath",
-    "garden": "seed soil flower root leaf water prune compost rose tulip hedge spade bloom weed lawn",
-}
-COMMON = [
-    "the",
-    "and",
-    "of",
-    "to",
-    "in",
-    "was",
-    "were",
-    "for",
-    "with",
-    "that",
-    "this",
-    "it",
-    "as",
-    "on",
-    "by",
-    "from",
-    "at",
-    "which",
-    "had",
-    "their",
-]
-
-
-def text(subject: str, chance: random.Random, length: int = 40) -> str:
-    words = SUBJECTS[subject].split()
-    return " ".join(chance.choice(words if chance.random() < 0.5 else COMMON) for _ in range(length)) + "."
-
-
-def texts(count: int, seed: int = 1) -> list[tuple[str, str]]:
-    """(subject, text), all different."""
-    chance = random.Random(seed)
-    names = list(SUBJECTS)
-    return [(names[n % len(names)], text(names[n % len(names)], chance)) for n in range(count)]
-
-
-def given(found: list[tuple[str, str]], **more: Any) -> dict[str, Any]:
-    chunks = [{"text": words, "chunk_id": f"{subject}:{n}"} for n, (subject, words) in enumerate(found)]
-    return {"source": {"chunks": chunks}, **more}
 
 
 def context(folder: Path, **more: Any) -> FakeContext:
@@ -71,15 +25,6 @@ def context(folder: Path, **more: Any) -> FakeContext:
 
 def run_with(ctx: FakeContext, parameters: dict[str, Any]) -> dict[str, Any]:
     return run(ctx, Parameters.model_validate(parameters))
-
-
-def taxonomy_of(ctx: FakeContext) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((ctx.folder / "taxonomy.json").read_text())
-    return read
-
-
-def assigned(ctx: FakeContext) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (ctx.folder / "assignments.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("count", [20, 40, 100, 200, 400])
@@ -237,17 +182,6 @@ def test_refusals_leave_nothing(tmp_path: Path, parameters: dict[str, Any], code
     with pytest.raises(PermanentError, match=words) as caught:
         run_with(ctx, parameters)
     assert caught.value.code == code
-    assert list(ctx.folder.iterdir()) == []
-
-
-@pytest.mark.parametrize("field", ["base_taxonomy", "extend_taxonomy"])
-def test_a_taxonomy_file_with_a_mistake(tmp_path: Path, field: str) -> None:
-    (tmp_path / "own.json").write_text('{"name": "x", "children": [{"name": "a"}, {"name": "a"}]}')
-    ctx = context(tmp_path)
-    with pytest.raises(PermanentError) as caught:
-        run_with(ctx, given(texts(50), **{field: {"path": "own.json"}}))
-    assert caught.value.code == "schema_mismatch"
-    assert str(caught.value).endswith(f"The taxonomy of '{field}', at children.1.name: there are two categories 'a'.")
     assert list(ctx.folder.iterdir()) == []
 
 

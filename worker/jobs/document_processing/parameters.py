@@ -25,8 +25,7 @@ from worker.jobs.document_processing.page_ranges import parse_ranges
 from worker.jobs.document_processing.rules import LONGEST_VALUE, SchemaDefinition
 from worker.jobs.document_processing.task import Chunking, Strategy
 from worker.jobs.shared.input_files import find_problem
-from worker.jobs.shared.refusals import Location
-from worker.jobs.shared.source import Source, SourceJob, jobs_of
+from worker.jobs.shared.source import Location, Source, SourceJob, jobs_of
 
 # Tokens; of the strategy `character`, characters.
 _SIZE, _OVERLAP = 512, 50

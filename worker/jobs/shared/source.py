@@ -13,7 +13,8 @@ from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from worker.jobs.shared.input_files import TOO_LARGE, find_source_problem
-from worker.jobs.shared.refusals import Location, Mistake, refused
+from worker.jobs.shared.refusals import Location as Location
+from worker.jobs.shared.refusals import Mistake, refused
 from worker.jobs.shared.taxonomy import TaxonomyError, root_of
 from worker.jobs.shared.uploads import lies_in_uploads
 

@@ -43,10 +43,11 @@ def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
         corpus = Corpus(ctx, parameters, progress)
         language = language_of(corpus.texts()) if parameters.language == "auto" else parameters.language
         space = Space(corpus, stop_words(language, corpus.texts()), parameters.seed, progress)
-        root = Category(np.arange(len(corpus.numbers)), name=beginning.name if beginning else "")
+        root = Category(np.arange(len(corpus.numbers)))
         if beginning is not None:
+            root.name, root.description = beginning.name, beginning.description
             given.fill(space, root, beginning)
-        _grow(space, root, parameters, progress)
+        has_grown = _grow(space, root, parameters, progress)
         namer = Namer(space, corpus, root)
         progress.note(NAME, "Naming categories", 0, 0.3)
         namer.name_all()
@@ -57,11 +58,13 @@ def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
         files = _write(work, taxonomy, assignments, corpus)
         _publish(ctx, work, parameters, files, corpus, started)
     progress.finish()
-    return summary(taxonomy, corpus, assignments.unassigned, measures, list(warnings_of(corpus, language)))
+    is_extended = has_grown or parameters.extend_taxonomy is None
+    warnings = list(warnings_of(corpus, language, is_extended=is_extended))
+    return summary(taxonomy, corpus, assignments.unassigned, measures, warnings)
 
 
-def _grow(space: Space, root: Category, parameters: Parameters, progress: Progress) -> None:
-    """New categories: everywhere, below the lowest of those that were given, or nowhere."""
+def _grow(space: Space, root: Category, parameters: Parameters, progress: Progress) -> bool:
+    """New categories: everywhere, below the lowest of those that were given, or nowhere. Whether there are any."""
     count = len(root.members)
     least = parameters.min_category_size or max(_LEAST, round(_LEAST_SHARE * count))
     grower = Grower(
@@ -73,12 +76,13 @@ def _grow(space: Space, root: Category, parameters: Parameters, progress: Progre
         lambda done: progress.note(GROW, "Finding categories", done),
     )
     if not root.children:
-        return grower.grow(root)
+        grower.grow(root)
+        return bool(root.children)
     _label_given(grower, root)
-    if parameters.extend_taxonomy is not None:
-        for level, leaf in list(_leaves(root)):
-            grower.grow(leaf, level)
-    return None
+    leaves = [] if parameters.extend_taxonomy is None else _leaves(root)
+    for level, leaf in leaves:
+        grower.grow(leaf, level)
+    return any(leaf.children for _, leaf in leaves)
 
 
 def _label_given(grower: Grower, parent: Category) -> None:
@@ -123,7 +127,8 @@ def _write(work: Path, taxonomy: dict[str, Any], assignments: Assignments, corpu
 def _publish(
     ctx: JobContext, work: Path, parameters: Parameters, files: list[FileEntry], corpus: Corpus, started: datetime
 ) -> None:
-    sources = {"source": parameters.source, "taxonomy": parameters.given}
+    base, extend = parameters.base_taxonomy, parameters.extend_taxonomy
+    sources = {"source": parameters.source, "base_taxonomy": base, "extend_taxonomy": extend}
     inputs: list[dict[str, object]] = [
         {"parameter": name, "job_id": source.job_id, "path": source.path}
         for name, source in sources.items()

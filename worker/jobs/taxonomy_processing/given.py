@@ -35,6 +35,8 @@ def fill(space: Space, parent: Category, node: Node) -> None:
     for number, child in enumerate(node.children):
         category = Category(
             parent.members[best == number],
+            # They stay where there are no chunks to find others in.
+            keywords=[(keyword.term, keyword.weight) for keyword in child.keywords],
             name=child.name,
             description=child.description,
             threshold=child.confidence_threshold,

@@ -11,7 +11,7 @@ from worker.jobs.shared.workspace import MANIFEST
 from worker.jobs.taxonomy_processing.artefacts import ASSIGNMENTS
 from worker.jobs.taxonomy_processing.corpus import Corpus
 from worker.jobs.taxonomy_processing.measures import Measures
-from worker.jobs.taxonomy_processing.words import UNKNOWN
+from worker.jobs.taxonomy_processing.words import ENGLISH
 
 _SMALL: Final = 200
 _LARGEST_TREE_BYTES: Final = 32_000
@@ -41,14 +41,17 @@ def summary(
     return result
 
 
-def warnings_of(corpus: Corpus, language: str) -> Iterator[dict[str, str]]:
+def warnings_of(corpus: Corpus, language: str, *, is_extended: bool) -> Iterator[dict[str, str]]:
     if len(corpus.numbers) < _SMALL:
         yield _warning(
             "small_corpus", f"Below {_SMALL} different chunks categories are rough; look at them before use."
         )
-    if language == UNKNOWN:
+    if language != ENGLISH:
         message = "There is no list of stop words for the language; words that most of the chunks have were left out."
         yield _warning("language_unknown", message)
+    if not is_extended:
+        message = "No given category was divided: the lowest ones lie as deep as depth allows, or have too few chunks."
+        yield _warning("nothing_divided", message)
     if corpus.left_out:
         yield _warning("chunks_left_out", f"{corpus.left_out} chunks beyond max_chunks ({corpus.total}) were not read.")
 
