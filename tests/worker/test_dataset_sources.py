@@ -147,6 +147,12 @@ def test_unknown_and_ambiguous_categories(root: Path) -> None:
     assert error.code == "no_records" and "48 are not in selected_categories" in str(error)
 
 
+def test_a_confidence_that_is_no_number(root: Path) -> None:
+    line = json.dumps({**support.extractions(CHUNKS)[0], "confidence": float("nan")})
+    (root / "input" / "nan.jsonl").write_text(line)
+    assert error_of(root, {"path": "nan.jsonl"}, data_source="extract").code == "schema_mismatch"
+
+
 def test_coverage_counts_the_categories_of_the_taxonomy(root: Path) -> None:
     result = support.generate(root, {"job_id": "found"}, taxonomy={"job_id": "sorted"}, **CLASSES)
     assert result["quality"]["category_coverage"] == 0.75

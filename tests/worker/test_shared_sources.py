@@ -86,6 +86,8 @@ def test_chunks_of_a_job_a_file_and_the_request(ctx: FakeContext) -> None:
         (json.dumps(LINE) + "\n" + json.dumps({"chunk_id": "d:1", "text": "x"}), "Line 2: the field 'document_id'"),
         (json.dumps(LINE | {"text": 5}), "Line 1: the field 'text'"),
         ("[" * 100_000, "Line 1 is not JSON"),
+        (json.dumps(LINE | {"start": float("nan")}), "Line 1 is not JSON"),
+        (json.dumps(LINE, indent=1), "Line 1 is not JSON; each line must be an object by itself"),
     ],
 )
 def test_a_mistake_in_a_file_has_a_place(ctx: FakeContext, text: str, words: str) -> None:
@@ -93,6 +95,14 @@ def test_a_mistake_in_a_file_has_a_place(ctx: FakeContext, text: str, words: str
     with pytest.raises(PermanentError, match=words) as caught:
         list(chunks(ctx, ChunksSource(path="bad.jsonl")))
     assert caught.value.code == "schema_mismatch"
+
+
+def test_halves_of_characters_become_question_marks(ctx: FakeContext) -> None:
+    lines = [LINE | {"text": "a \ud83d b \U0001f600"}, LINE | {"document_id": "\udc00", "headings": ["\ud83d"]}]
+    (ctx.input_root / "own.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    first, second = chunks(ctx, ChunksSource(path="own.jsonl"))
+    assert first["text"] == "a ? b \U0001f600"
+    assert (second["document_id"], second["headings"]) == ("?", ["?"])
 
 
 def test_an_earlier_job_that_left_nothing_or_something_else(ctx: FakeContext) -> None:

@@ -41,6 +41,7 @@ def error_of(ctx: FakeContext, text: bytes) -> PermanentError:
         (b"{", "schema_mismatch", " is not JSON."),
         (b"[" * 100_000, "schema_mismatch", " is not JSON."),
         (b"\xff\xfe\xfd", "schema_mismatch", " is not JSON."),
+        (b'{"name": NaN}', "schema_mismatch", " is not JSON."),
         (b"[1]", "schema_mismatch", ": Input should be an object."),
         (b'{"name": "t"}', "no_categories", ", at children: there are no categories below the root."),
         (
@@ -88,6 +89,13 @@ def test_an_artefact_that_is_too_large(ctx: FakeContext, monkeypatch: pytest.Mon
     with pytest.raises(PermanentError, match="The taxonomy of 'taxonomy' is larger than 20 bytes") as caught:
         reading.taxonomy(ctx, TaxonomySource(job_id="before"), "taxonomy")
     assert caught.value.code == "source_too_large"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings_and_halves_of_characters(ctx: FakeContext, encoding: str) -> None:
+    (ctx.input_root / "t.json").write_bytes('{"name": "t", "children": [{"name": "é\\ud83d"}]}'.encode(encoding))
+    (child,) = reading.taxonomy(ctx, TaxonomySource(path="t.json"), "taxonomy").children
+    assert child.name == "é?"
 
 
 def test_what_else_is_in_a_node_is_of_no_matter() -> None:

@@ -7,7 +7,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NoReturn
+
+import orjson
 
 from worker.context import JobContext, PermanentError
 from worker.jobs.shared.errors import InputError
@@ -86,13 +88,31 @@ def records(file: IO[bytes], required: Kinds) -> Iterator[Record]:
                 yield _record(line, number, required)
 
 
+def _parsed(text: bytes) -> Any:
+    """Without numbers that JSON does not have, and without halves of characters, which no file can hold: a question
+    mark stands for one. Raises ValueError, RecursionError."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = _DECODER.decode(text.decode(json.detect_encoding(text)))
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def _record(line: bytes, number: int, required: Kinds) -> Record:
     if len(line) > LONGEST_LINE:
         raise PermanentError("schema_mismatch", f"Line {number} is longer than {LONGEST_LINE:,} bytes.")
     try:
-        record = json.loads(line)
+        record = _parsed(line)
     except (ValueError, RecursionError):
-        raise PermanentError("schema_mismatch", f"Line {number} is not JSON.") from None
+        message = f"Line {number} is not JSON; each line must be an object by itself."
+        raise PermanentError("schema_mismatch", message) from None
     if not isinstance(record, dict):
         raise PermanentError("schema_mismatch", f"Line {number} is not a JSON object.")
     for field, kind in required.items():
@@ -158,6 +178,6 @@ def _taxonomy_file(ctx: JobContext, source: TaxonomySource, field: str) -> Any:
     if len(text) > source.most_bytes:
         raise PermanentError(TOO_LARGE, f"The taxonomy of '{field}' is larger than {source.most_bytes:,} bytes.")
     try:
-        return json.loads(text)
+        return _parsed(text)
     except (ValueError, RecursionError):
         raise PermanentError("schema_mismatch", f"The taxonomy of '{field}' is not JSON.") from None
