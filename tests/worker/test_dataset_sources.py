@@ -147,10 +147,21 @@ def test_unknown_and_ambiguous_categories(root: Path) -> None:
     assert error.code == "no_records" and "48 are not in selected_categories" in str(error)
 
 
-def test_a_confidence_that_is_no_number(root: Path) -> None:
-    line = json.dumps({**support.extractions(CHUNKS)[0], "confidence": float("nan")})
-    (root / "input" / "nan.jsonl").write_text(line)
-    assert error_of(root, {"path": "nan.jsonl"}, data_source="extract").code == "schema_mismatch"
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [("NaN", "Line 2 is not JSON"), ("1e999", "'confidence' must be from 0 to 1"), ("-0.1", "Line 2: the field 'conf")],
+)
+def test_a_confidence_that_is_none(root: Path, value: str, words: str) -> None:
+    line = json.dumps({**support.extractions(CHUNKS)[0], "confidence": 0.75})
+    (root / "input" / "bad.jsonl").write_text(f"{line}\n{line.replace('0.75', value)}")
+    error = error_of(root, {"path": "bad.jsonl"}, data_source="extract")
+    assert error.code == "schema_mismatch" and words in str(error)
+
+
+def test_a_similarity_that_is_none(root: Path) -> None:
+    support.write_lines(root / "input" / "bad.jsonl", [{"chunk_id": "c", "path": ["a"], "similarity": -1.5}])
+    source = {"path": "bad.jsonl", "chunks": {"path": "chunks.jsonl"}}
+    assert "'similarity' must be from -1 to 1" in str(error_of(root, source, data_source="taxonomy"))
 
 
 def test_coverage_counts_the_categories_of_the_taxonomy(root: Path) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Final, NoReturn
 
 import orjson
@@ -32,6 +33,9 @@ LONGEST_LINE: Final = 16 * 1024 * 1024
 
 Record = dict[str, Any]
 Kinds = Mapping[str, type | tuple[type, ...]]
+# The least and the largest value of a field.
+Ranges = Mapping[str, tuple[float, float]]
+NO_RANGES: Final[Ranges] = MappingProxyType({})
 
 
 def manifest_of(ctx: JobContext, job_id: str, job_types: Sequence[str]) -> tuple[Path, Record]:
@@ -74,8 +78,8 @@ def _input_file(ctx: JobContext, path: str, most_bytes: int) -> IO[bytes]:
         return file
 
 
-def records(file: IO[bytes], required: Kinds) -> Iterator[Record]:
-    """Each line as an object that has the `required` fields. Closes the file.
+def records(file: IO[bytes], required: Kinds, ranges: Ranges = NO_RANGES) -> Iterator[Record]:
+    """Each line as an object that has the `required` fields, those in `ranges` within them. Closes the file.
 
     Raises PermanentError `schema_mismatch`, which names line and field.
     """
@@ -85,7 +89,7 @@ def records(file: IO[bytes], required: Kinds) -> Iterator[Record]:
             if not line:
                 return
             if line.strip():
-                yield _record(line, number, required)
+                yield _checked(_record(line, number), number, required, ranges)
 
 
 def _parsed(text: bytes) -> Any:
@@ -105,7 +109,7 @@ def _refuse_constant(name: str) -> NoReturn:
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _record(line: bytes, number: int, required: Kinds) -> Record:
+def _record(line: bytes, number: int) -> Record:
     if len(line) > LONGEST_LINE:
         raise PermanentError("schema_mismatch", f"Line {number} is longer than {LONGEST_LINE:,} bytes.")
     try:
@@ -115,11 +119,19 @@ def _record(line: bytes, number: int, required: Kinds) -> Record:
         raise PermanentError("schema_mismatch", message) from None
     if not isinstance(record, dict):
         raise PermanentError("schema_mismatch", f"Line {number} is not a JSON object.")
+    return record
+
+
+def _checked(record: Record, number: int, required: Kinds, ranges: Ranges) -> Record:
     for field, kind in required.items():
         if not isinstance(record.get(field), kind) or isinstance(record.get(field), bool):
             raise PermanentError(
                 "schema_mismatch", f"Line {number}: the field '{field}' is missing or of a wrong kind."
             )
+    for field, (least, most) in ranges.items():
+        if not least <= record[field] <= most:
+            message = f"Line {number}: the field '{field}' must be from {least:g} to {most:g}."
+            raise PermanentError("schema_mismatch", message)
     return record
 
 
@@ -147,7 +159,7 @@ def extractions(ctx: JobContext, source: ExtractionsSource) -> Iterator[Record]:
         "category_path": list,
         "confidence": (int, float),
     }
-    yield from records(opened(ctx, source, EXTRACTIONS), required)
+    yield from records(opened(ctx, source, EXTRACTIONS), required, {"confidence": (0, 1)})
 
 
 def assignments(ctx: JobContext, source: AssignmentsSource) -> Iterator[Record]:
@@ -156,7 +168,7 @@ def assignments(ctx: JobContext, source: AssignmentsSource) -> Iterator[Record]:
         yield from (assignment.model_dump() for assignment in source.assignments)
         return
     required: Kinds = {"chunk_id": str, "path": list, "similarity": (int, float)}
-    yield from records(opened(ctx, source, ASSIGNMENTS), required)
+    yield from records(opened(ctx, source, ASSIGNMENTS), required, {"similarity": (-1, 1)})
 
 
 def taxonomy(ctx: JobContext, source: TaxonomySource, field: str) -> Node:
