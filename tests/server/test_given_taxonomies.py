@@ -159,6 +159,14 @@ async def test_names_that_several_categories_have(api: Any) -> None:
     assert second["msg"].startswith("unknown_category: There is no category 'See/Othr'. Did you mean 'Sea/Other'")
 
 
+async def test_a_selection_of_many_that_there_are_not_gets_few_suggestions(api: Any) -> None:
+    """Each takes a look at all names, and the server has others to answer."""
+    parameters = {"source": CHUNKS, "taxonomy": {"taxonomy": SEA}, "selected_categories": ["Sia"] * 50}
+    _, body = await api.post(f"{JOBS}/submit", {"job_type": "extraction", "parameters": parameters})
+    assert [detail["loc"][-1] for detail in body["details"]] == list(range(50))
+    assert ["Did you mean 'Sea'" in detail["msg"] for detail in body["details"]] == [True] * 3 + [False] * 47
+
+
 async def submit_large(api: Any, count: int) -> tuple[int, Any]:
     tree = {"name": "t", "children": [{"name": f"{n} {'x' * 240}"} for n in range(count)]}
     body = {"job_type": "extraction", "parameters": {"source": CHUNKS, "taxonomy": {"taxonomy": tree}}}

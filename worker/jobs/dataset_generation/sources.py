@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from worker.jobs.shared.refusals import Location
-from worker.jobs.shared.selection import Known, Path_
+from worker.jobs.shared.selection import Known
 from worker.jobs.shared.source import (
     AssignmentsSource,
     ChunksSource,
@@ -18,6 +18,7 @@ from worker.jobs.shared.source import (
     Source,
     SourceJob,
 )
+from worker.jobs.shared.taxonomy import Path_
 
 DataSource = Literal["extract", "chunks", "taxonomy"]
 # Of which types the job named by `source` may be. Those of a taxonomy may be in the job of the taxonomy.

@@ -16,6 +16,9 @@ from worker.jobs.shared.refusals import Location, Mistake
 MOST_LEVELS: Final = 10
 _MISMATCH: Final = "schema_mismatch"
 
+# Names from the first level down.
+Path_ = tuple[str, ...]
+
 
 def _check_names(names: list[str]) -> list[str]:
     for place, name in enumerate(names, 1):
@@ -66,11 +69,11 @@ class Node(BaseModel):
     children: tuple[Node, ...] = ()
 
     @staticmethod
-    def stable_id(path: tuple[str, ...]) -> str:
+    def stable_id(path: Path_) -> str:
         """The same for the same names."""
         return hashlib.sha256("\n".join(path).encode()).hexdigest()[:12]
 
-    def walk(self, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
+    def walk(self, above: Path_ = ()) -> Iterator[tuple[Path_, Node]]:
         """All below the root with the path of their names, each before its children."""
         for child in self.children:
             path = (*above, child.name)
@@ -103,7 +106,7 @@ def root_of(data: Any) -> Node:
     return root
 
 
-def categories_in(root: Node) -> list[tuple[str, tuple[str, ...]]]:
+def categories_in(root: Node) -> list[tuple[str, Path_]]:
     """Ids and paths of all below the root, each before its children."""
     return [(node.id or Node.stable_id(path), path) for path, node in root.walk()]
 
@@ -128,19 +131,23 @@ def _children(node: Any) -> list[Any]:
 
 
 def _repeated(root: Node, above: Location) -> Iterator[Mistake]:
+    placed = list(_placed(root, above, ()))
     paths: set[str] = set()
-    ids: set[str] = set()
-    for place, path, node in _placed(root, above, ()):
-        key, told = node.id or Node.stable_id(path), "/".join(path)
+    for place, path, _ in placed:
+        told = "/".join(path)
         if told in paths:
             yield Mistake(_MISMATCH, (*place, "name"), f"there are two categories '{told[:200]}'")
-        elif key in ids:
-            yield Mistake(_MISMATCH, (*place, "id"), f"there are two categories with the id '{key}'")
         paths.add(told)
-        ids.add(key)
+    if not any(node.id for _, _, node in placed):
+        return
+    of_id: dict[str, Path_] = {}
+    for place, path, node in placed:
+        key = node.id or Node.stable_id(path)
+        if of_id.setdefault(key, path) != path:
+            yield Mistake(_MISMATCH, (*place, "id"), f"there are two categories with the id '{key}'")
 
 
-def _placed(node: Node, place: Location, above: tuple[str, ...]) -> Iterator[tuple[Location, tuple[str, ...], Node]]:
+def _placed(node: Node, place: Location, above: Path_) -> Iterator[tuple[Location, Path_, Node]]:
     for number, child in enumerate(node.children):
         inside, path = (*place, "children", number), (*above, child.name)
         yield inside, path, child
