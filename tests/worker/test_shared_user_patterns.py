@@ -19,7 +19,12 @@ from worker.jobs.shared.user_patterns import compiled
         "(?x)a{1000 000}",
         "a{00001000000}",
         "(?:ab){500}{500}",
-        "(?:ab){500}(?:cd){500}",
+        "(?:(?:ab){500})?{500}",
+        "(?x)(?:(?:ab){500}) {500}",
+        r"(?:(?:\)ab){500}){500}",
+        "(?:(?:[)]ab){500}){500}",
+        "(?x)(?:(?:ab){500} # )\n ){500}",
+        "(?x)a{500#,\n000}",
     ],
 )
 def test_what_would_be_written_out_is_refused_unmade(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +45,10 @@ def test_what_calls_itself_is_refused(value: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[^\W\d]{3}\([a-z]{9}\))\b",
+        r"\w{3}[(][^)]{1,9}[)]",
+        r"[A-Z]{2}\d{10}-\d{10}-\d{10}-\d{10}-\d{10}-\d{10}",
+        "(?:ab){500}(?:cd){500}",
         r"\d{4}-\d{2}-\d{2}",
         r"(?:[0-9a-f]{4}:){7}[0-9a-f]{1,4}",
         r"\p{Lu}{1,5}\d{0,100000}",
