@@ -127,6 +127,8 @@ LLM = {"base_url": "https://example.org/v1", "model": "m"}
         ("extraction", {"prefilter": 3}, ["prefilter"], "is for mode 'llm'"),
         ("extraction", {"mode": "llm", "llm": LLM, "extraction_type": "ner"}, ["extraction_type"], "without a model"),
         ("extraction", {"mode": "llm", "llm": LLM, "granularity": "sentence"}, ["granularity"], "mode 'offline'"),
+        ("taxonomy_processing", {"depth": 3, "category_limits": [3]}, ["category_limits"], "each of the 3 levels"),
+        ("taxonomy_processing", {"extend_taxonomy": {"taxonomy": SEA}}, ["extend_taxonomy"], "not both"),
         ("dataset_generation", {"generation_mode": "classification"}, ["generation_mode"], "labels_required: "),
         ("dataset_generation", {"selected_categories": ["Sea"]}, ["selected_categories"], "labels_required: "),
         ("dataset_generation", {"data_source": "chunks", "only_validated": True}, ["only_validated"], "extractions"),
@@ -141,7 +143,8 @@ LLM = {"base_url": "https://example.org/v1", "model": "m"}
 async def test_parameters_that_do_not_go_together_are_refused_by_the_field(
     api: Any, job_type: str, more: dict[str, Any], loc: list[Any], words: str
 ) -> None:
-    parameters = {"source": CHUNKS, "taxonomy": {"taxonomy": SEA}, **more}
+    taxonomy = "base_taxonomy" if job_type == "taxonomy_processing" else "taxonomy"
+    parameters = {"source": CHUNKS, taxonomy: {"taxonomy": SEA}, **more}
     status, body = await api.post(f"{JOBS}/submit", {"job_type": job_type, "parameters": parameters})
     (detail,) = body["details"]
     assert (status, detail["loc"]) == (400, ["parameters", *loc]) and words in detail["msg"]
