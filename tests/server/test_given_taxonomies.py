@@ -108,6 +108,7 @@ async def test_a_pipeline_tells_each_mistake_once(api: Any, fake: FakeQueue, giv
 
 
 SEA = {"name": "t", "children": [{"name": "Sea"}, {"name": "Food", "children": [{"name": "Fish"}]}]}
+INWARD = "http://127.0.0.1:9/v1"
 LLM = {"base_url": "https://example.org/v1", "model": "m"}
 
 
@@ -127,6 +128,13 @@ LLM = {"base_url": "https://example.org/v1", "model": "m"}
         ("extraction", {"prefilter": 3}, ["prefilter"], "is for mode 'llm'"),
         ("extraction", {"mode": "llm", "llm": LLM, "extraction_type": "ner"}, ["extraction_type"], "without a model"),
         ("extraction", {"mode": "llm", "llm": LLM, "granularity": "sentence"}, ["granularity"], "mode 'offline'"),
+        (
+            "extraction",
+            {"mode": "llm", "llm": LLM, "enable_validation_stage": True, "validation_llm": {**LLM, "base_url": INWARD}},
+            ["validation_llm", "base_url"],
+            "validation_llm.base_url has the port",
+        ),
+        ("extraction", {"validation_llm": LLM}, ["validation_llm"], "needs mode 'llm' and enable_validation_stage"),
         ("taxonomy_processing", {"depth": 3, "category_limits": [3]}, ["category_limits"], "each of the 3 levels"),
         ("taxonomy_processing", {"extend_taxonomy": {"taxonomy": SEA}}, ["extend_taxonomy"], "not both"),
         ("dataset_generation", {"generation_mode": "classification"}, ["generation_mode"], "labels_required: "),
