@@ -73,6 +73,13 @@ def test_extending_goes_as_deep_as_asked_for(tmp_path: Path, depth: int) -> None
     assert ("nothing_divided" in [warning["code"] for warning in result["warnings"]]) == (depth == 2)
 
 
+def test_too_few_chunks_for_any_category_are_told(tmp_path: Path) -> None:
+    for least, is_told in ((100, True), (5, False)):
+        result = run_with(context(tmp_path), given(texts(100), min_category_size=least))
+        assert (result["categories_count"] == 0) == is_told
+        assert ("nothing_divided" in [warning["code"] for warning in result["warnings"]]) == is_told
+
+
 def test_a_language_without_a_list_of_stop_words_is_told_even_when_it_was_named(tmp_path: Path) -> None:
     for language, is_told in (("de", True), ("en", False)):
         result = run_with(context(tmp_path), given(texts(100), language=language))

@@ -58,8 +58,8 @@ def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
         files = _write(work, taxonomy, assignments, corpus)
         _publish(ctx, work, parameters, files, corpus, started)
     progress.finish()
-    is_extended = has_grown or parameters.extend_taxonomy is None
-    warnings = list(warnings_of(corpus, language, is_extended=is_extended))
+    is_divided = has_grown or parameters.base_taxonomy is not None
+    warnings = list(warnings_of(corpus, language, is_divided=is_divided))
     return summary(taxonomy, corpus, assignments.unassigned, measures, warnings)
 
 

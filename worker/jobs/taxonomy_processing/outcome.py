@@ -41,7 +41,7 @@ def summary(
     return result
 
 
-def warnings_of(corpus: Corpus, language: str, *, is_extended: bool) -> Iterator[dict[str, str]]:
+def warnings_of(corpus: Corpus, language: str, *, is_divided: bool) -> Iterator[dict[str, str]]:
     if len(corpus.numbers) < _SMALL:
         yield _warning(
             "small_corpus", f"Below {_SMALL} different chunks categories are rough; look at them before use."
@@ -49,8 +49,10 @@ def warnings_of(corpus: Corpus, language: str, *, is_extended: bool) -> Iterator
     if language != ENGLISH:
         message = "There is no list of stop words for the language; words that most of the chunks have were left out."
         yield _warning("language_unknown", message)
-    if not is_extended:
-        message = "No given category was divided: the lowest ones lie as deep as depth allows, or have too few chunks."
+    if not is_divided:
+        message = (
+            "No new category was found: there are too few chunks for it, or given ones lie as deep as depth allows."
+        )
         yield _warning("nothing_divided", message)
     if corpus.left_out:
         yield _warning("chunks_left_out", f"{corpus.left_out} chunks beyond max_chunks ({corpus.total}) were not read.")
