@@ -71,6 +71,12 @@ def test_depth_has_a_limit(ctx: FakeContext) -> None:
         root_of(chain(400))
 
 
+@pytest.mark.parametrize("depth", [250, 900, 1020])
+def test_what_else_is_nested_too_deeply(ctx: FakeContext, depth: int) -> None:
+    text = '{"name": "t", "children": [{"name": "a"}], "more": ' + "[" * depth + "]" * depth + "}"
+    assert error_of(ctx, text.encode()).code == "schema_mismatch"
+
+
 def test_a_file_that_is_too_large(ctx: FakeContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TaxonomySource, "most_bytes", 20)
     error = error_of(ctx, b'{"name": "a taxonomy"}')

@@ -94,6 +94,8 @@ def root_of(data: Any) -> Node:
     try:
         # As JSON, so that mistakes are told in its words.
         root = Node.model_validate_json(json.dumps(given))
+    except RecursionError:
+        raise TaxonomyError([Mistake(_MISMATCH, above, "something else in it is nested too deeply")]) from None
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         texts = [(mistake["loc"], mistake["msg"].removeprefix("Value error, ")) for mistake in found]
