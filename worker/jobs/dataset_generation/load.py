@@ -10,13 +10,13 @@ from typing import Any, Final
 import orjson
 
 from worker.context import JobContext, PermanentError
+from worker.jobs.dataset_generation.categories import selected_of
 from worker.jobs.dataset_generation.findings import Category, Finding, Findings
 from worker.jobs.dataset_generation.item_files import write_items
 from worker.jobs.dataset_generation.model import Item, Label, Span
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.plan import Plan
 from worker.jobs.dataset_generation.progress import LOAD, Progress
-from worker.jobs.dataset_generation.selection import is_below, selected_paths
 from worker.jobs.dataset_generation.terms import Weights
 from worker.jobs.dataset_generation.work import order_to_count
 from worker.jobs.shared.crew import Crew, Order
@@ -128,9 +128,9 @@ class Items:
         if wanted is None:
             self._findings.keep(None)
             return
-        tops = selected_paths(wanted, [*self._named, *self._findings.categories])
+        tops = selected_of(wanted, [*self._named, *self._findings.categories])
         categories = self._findings.categories
-        numbers = [number for number, category in enumerate(categories) if is_below(category.path, tops)]
+        numbers = [number for number, category in enumerate(categories) if category.is_below(tops)]
         if not self._findings.keep(numbers):
             counts = self._left_out
             counts["other"] = counts["read"] - counts["confidence"] - counts["validated"]

@@ -54,20 +54,20 @@ def problem_of(url: str) -> str | None:
     return None
 
 
-async def public_address(url: str) -> str:
-    """The one to connect to; all that the name stands for are looked at.
+async def public_address(url: str, field: str) -> str:
+    """The one to connect to; all that the name stands for are looked at. `field`: the parameter that has the `url`.
 
     Raises PermanentError `llm_base_url_refused`, and OSError when there is no such name.
     """
     problem = problem_of(url)
     if problem is not None:
-        raise PermanentError(REFUSED, f"llm.base_url {problem}.")
+        raise PermanentError(REFUSED, f"{field}.base_url {problem}.")
     host, port = host_of(url), port_of(url)
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]) for entry in found]
     for address in addresses:
         if not is_public(ip_address(address)):
-            raise PermanentError(REFUSED, f"llm.base_url: {host} is not a public address; {_LISTING}.")
+            raise PermanentError(REFUSED, f"{field}.base_url: {host} is not a public address; {_LISTING}.")
     return addresses[0]
 
 
