@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -47,10 +47,10 @@ class Corpus:
         self.same: dict[int, int] = {}
         distinct = self._load(parameters, progress, counts)
         give_back()
-        self.counted = self._counted(len(distinct), parameters)
-        self.numbers = [distinct[place] for place in self.counted]
-        kept = set(self.numbers)
-        self.same = {number: first for number, first in self.same.items() if first in kept}
+        self.counted: Sequence[int] = range(len(distinct))
+        self.numbers = distinct
+        if parameters.processing_mode == "fast":
+            self._take_sample(parameters.sample_size)
         if len(self.numbers) < MIN_CHUNKS:
             message = (
                 f"The source has {len(self.numbers)} different chunks with words, and {MIN_CHUNKS} are needed to find "
@@ -99,10 +99,13 @@ class Corpus:
         progress.note(LOAD, "Read the chunks", self.total, 1.0)
         return distinct
 
-    def _counted(self, distinct: int, parameters: Parameters) -> list[int]:
-        """All, or evenly over the documents: in the order of the source, each so many-th."""
-        size = distinct if parameters.processing_mode == "complete" else min(parameters.sample_size, distinct)
-        return [n * distinct // size for n in range(size)]
+    def _take_sample(self, size: int) -> None:
+        """Evenly over the documents: in the order of the source, each so many-th."""
+        distinct, size = self.numbers, min(size, len(self.numbers))
+        self.counted = [n * len(distinct) // size for n in range(size)]
+        self.numbers = [distinct[place] for place in self.counted]
+        kept = set(self.numbers)
+        self.same = {number: first for number, first in self.same.items() if first in kept}
 
 
 def _chunk(number: int, record: Record) -> Chunk:

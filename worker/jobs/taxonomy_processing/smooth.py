@@ -29,7 +29,7 @@ _WORDS: Final = 30
 # How much a chunk stays where it is.
 _OWN: Final = 0.5
 # Few enough that what the threads compare takes little memory.
-_BATCH: Final = 50
+_BATCH: Final = 25
 
 
 class Smoothed:
