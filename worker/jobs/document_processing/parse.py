@@ -53,8 +53,8 @@ def _parse(data: bytes, kind: Kind, task: Task, advance: Callable[[float], None]
         case "html":
             from worker.jobs.document_processing.html import parse_html
 
-            return parse_html(data, encoding, strip=task.strip_boilerplate)
-    return _parse_text(decode(data, encoding), kind)
+            return parse_html(data, encoding, task.charset, strip=task.strip_boilerplate)
+    return _parse_text(decode(data, encoding, task.charset), kind)
 
 
 def _parse_text(decoded: Decoded, kind: Literal["markdown", "text"]) -> Parsed:

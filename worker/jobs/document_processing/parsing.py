@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from worker.context import PermanentError
 from worker.jobs.document_processing import progress
+from worker.jobs.document_processing.by_url import parse_from_url
 from worker.jobs.document_processing.document_process import Order
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.input_document import Document
@@ -14,6 +15,7 @@ from worker.jobs.document_processing.outcome import Outcome, verdict
 from worker.jobs.document_processing.record import failure, new_record
 from worker.jobs.document_processing.stage import Job
 from worker.jobs.document_processing.task import Limits, Task
+from worker.jobs.document_processing.urls import name_of
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.uploads import find_upload
 from worker.jobs.shared.workspace import storing
@@ -46,11 +48,14 @@ def parse_all(job: Job, outcomes: list[Outcome], keys: dict[int, str]) -> Perman
 def _parse_one(job: Job, index: int, document: Document) -> tuple[Outcome, str | None]:
     task, problem = _make_task(job, index, document)
     outcome = Outcome(new_record(task))
-    job.progress.note(index, task.name, "Reading", 0.0)
+    job.progress.note(index, task.name, "Reading" if document.url is None else "Fetching", 0.0)
     try:
         if problem is not None:
             raise DocumentError(problem.code, str(problem), stage="read")
-        _follow(job, task, outcome)
+        if document.url is None:
+            _follow(job, task, outcome)
+        else:
+            task = parse_from_url(job, task, document.url, outcome.record, lambda task: _follow(job, task, outcome))
     except DocumentError as error:
         outcome.record.update(failure(error))
     job.artefacts.clear()
@@ -75,7 +80,7 @@ def _make_task(job: Job, index: int, document: Document) -> tuple[Task, InputErr
     path, problem = _find(job, document)
     task = Task(
         index=index,
-        name=document.label if path is None or document.file_id is None else PurePosixPath(path).name,
+        name=_name(document, path),
         source={"inline" if document.kind == "text" else document.kind: document.label},
         path=path,
         text=document.text,
@@ -92,6 +97,12 @@ def _make_task(job: Job, index: int, document: Document) -> tuple[Task, InputErr
         password=given.password,
     )
     return task, problem
+
+
+def _name(document: Document, path: str | None) -> str:
+    if document.url is not None:
+        return name_of(document.url)
+    return document.label if path is None or document.file_id is None else PurePosixPath(path).name
 
 
 def _find(job: Job, document: Document) -> tuple[str | None, InputError | None]:
