@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import io
 import json
 import socket
 import threading
@@ -104,20 +106,21 @@ def test_documents_are_fetched_and_told_by_their_address(web: Web, folder: Path,
 
 def test_the_encoding_that_the_server_names_is_a_hint(web: Web, folder: Path) -> None:
     words = "Žluťoučký kůň úpěl ďábelské ódy. " * 3
-    page = f"<!doctype html><meta charset=utf-8><p>{words}</p>".encode("iso8859-2")
-    named = {"Content-Type": "text/html; charset=ISO-8859-2"}
+    wrong = f"<!doctype html><meta charset=koi8-r><p>{words}</p>".encode("iso8859-2")
+    other = f"<!doctype html><meta charset=cp1252><p>{words}</p>".encode("iso8859-2")
     web.pages = {
-        "/page": Page(page, headers=named),
+        "/wrong": Page(wrong, headers={"Content-Type": "text/html; charset=ISO-8859-2"}),
+        "/other": Page(other, headers={"Content-Type": "text/html; charset=nonsense"}),
         "/text": Page(words.encode("iso8859-2"), headers={"Content-Type": 'text/plain; charset="iso-8859-2"'}),
-        "/same": Page(words.encode("iso8859-2"), headers={"Content-Type": "text/plain; charset=ISO-8859-1"}),
+        "/same/text": Page(words.encode("iso8859-2"), headers={"Content-Type": "text/plain; charset=ISO-8859-1"}),
         "/unknown": Page(words.encode(), headers={"Content-Type": "text/plain; charset=nonsense"}),
     }
     found = records(folder, listed(web), *(f"{web.origin}{path}" for path in web.pages))
     texts = [(folder / record["text_file"]).read_text() for record in found]
-    assert [text.strip() == words.strip() for text in texts] == [True, True, False, True]
-    assert [record["encoding"] for record in found] == ["iso8859-2", "iso8859-2", "cp1252", "utf-8"]
+    assert [text.strip() == words.strip() for text in texts] == [True, False, True, False, True]
+    assert [record["encoding"] for record in found] == ["iso8859-2", "cp1252", "iso8859-2", "cp1252", "utf-8"]
     # The caller's word counts more.
-    (asked,) = records(folder, listed(web), f"{web.origin}/same", encoding="iso8859-2")
+    (asked,) = records(folder, listed(web), f"{web.origin}/same/text", encoding="iso8859-2")
     assert (folder / asked["text_file"]).read_text().strip() == words.strip()
 
 
@@ -175,6 +178,14 @@ def test_a_server_that_does_not_end(web: Web, folder: Path, then: Any) -> None:
     assert errors(folder, listed(web), web.origin, document_timeout=1) == [("url_timeout", True)]
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_server_that_never_speaks(folder: Path, scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        origin = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
+        rules = UrlRules("listed", [origin], timeout_seconds=0.3)
+        assert errors(folder, rules, origin) == [("url_timeout", True)]
+
+
 def test_cancelling_while_a_server_hangs(web: Web, folder: Path) -> None:
     web.pages["/"] = Page(b"x", then="hang", sized=False)
 
@@ -214,7 +225,7 @@ def test_a_document_that_is_too_large(
 ) -> None:
     packed = {"Content-Encoding": "gzip"}
     web.pages["/"] = {
-        "sized": Page(b"x" * 51, then="hang"),
+        "sized": Page(headers={"Content-Length": "51"}, sized=False, then="hang"),
         "unsized": Page(b"x" * 51, sized=False, then="hang"),
         "endless": Page(b"x" * 20, then="repeat"),
         "bomb": Page(gzip.compress(bytes(5_000_000)), headers=packed),
@@ -385,10 +396,22 @@ def test_the_worker_has_its_own_rules(web: Web, folder: Path, rules: UrlRules, c
     assert web.asked == []
 
 
-def test_a_full_disk_is_not_the_documents_fault(web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class FullForAMoment(io.BytesIO):
+    def write(self, data: Any) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+
+@pytest.mark.parametrize("when", ["writing", "closing"])
+def test_a_full_disk_is_not_the_documents_fault(
+    web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
     web.pages["/"] = Page(HTML)
     real = Path.open
-    monkeypatch.setattr(Path, "open", lambda file, *rest: real(Path("/dev/full"), *rest))
+
+    def full(file: Path, *rest: Any) -> Any:
+        return FullForAMoment() if when == "writing" else real(Path("/dev/full"), *rest)
+
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(StorageError, match="no room"):
         records(folder, listed(web), web.origin)
 

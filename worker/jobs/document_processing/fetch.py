@@ -117,7 +117,7 @@ async def _addresses_of(url: str, rules: UrlRules, *, redirected: bool) -> list[
 
 async def _get(url: str, addresses: list[str], wanted: Wanted) -> tuple[str | None, str | None]:
     """Where it redirects to, and the encoding that the server names."""
-    connector = aiohttp.TCPConnector(resolver=_Known(addresses), use_dns_cache=False, force_close=True)
+    connector = aiohttp.TCPConnector(resolver=_Known(addresses), use_dns_cache=False)
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -127,7 +127,9 @@ async def _get(url: str, addresses: list[str], wanted: Wanted) -> tuple[str | No
         headers=_HEADERS,
     )
     tls = ssl.create_default_context() if url.startswith("https:") else True
-    async with session, session.get(URL(url, encoded=True), allow_redirects=False, ssl=tls) as response:
+    request = session.get(URL(url, encoded=True), allow_redirects=False, ssl=tls)
+    # Once more inside, so that it closes while it still has the connection: only then it waits until that is gone.
+    async with session, request as response, session:
         if response.status in _REDIRECTS:
             return _target(url, response.headers.get("Location")), None
         if response.status != 200:

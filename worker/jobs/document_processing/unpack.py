@@ -33,9 +33,7 @@ class Unpacker:
         if not self._packed:
             yield block
             return
-        piece = b""
-        # A full piece may mean that more of it waits inside.
-        while block or len(piece) == _PIECE:
+        while block:
             if self._zlib.eof:
                 if not block.startswith(_GZIP):
                     return
