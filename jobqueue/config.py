@@ -129,6 +129,7 @@ class JobTypeSettings(_Section):
     backoff_max_seconds: float = Field(300.0, ge=0, le=7 * 86400)
     max_lost_attempts: int = Field(3, ge=1, le=100)
     memory_limit_mb: int = Field(2048, ge=32)
+    processes: int = Field(2, ge=1, le=64, description="that one job may let work side by side")
     cancel_grace_seconds: float = Field(5.0, ge=0, le=600)
     queue: Name | None = None
 

@@ -34,6 +34,7 @@ class JobFacts:
     deadline: float | None
     llm_base_urls: tuple[str, ...] = ()
     url_rules: UrlRules | dict[str, Any] = field(default_factory=UrlRules)
+    processes: int = 1
 
 
 def url_rules(settings: DocumentSettings) -> UrlRules:
@@ -88,6 +89,10 @@ class Context:
         rules = self._facts.url_rules
         # Its fields when it came as JSON.
         return rules if isinstance(rules, UrlRules) else UrlRules(**rules)
+
+    @property
+    def processes(self) -> int:
+        return self._facts.processes
 
     @property
     def seconds_left(self) -> float | None:

@@ -178,7 +178,7 @@ class JobRun(Stoppable):
         if not function.is_async:
             raise PermanentError("FunctionNotAsync", f"{kind.function} must be a coroutine function in mode async")
         parameters = validated(function.parameters, self._parameters())
-        self._context = Context(self._facts(), self._open_notes().put_from_any_thread)
+        self._context = Context(self._facts(kind), self._open_notes().put_from_any_thread)
         body = guarded(_type_call(function, self._context, parameters))
         task = asyncio.get_running_loop().create_task(body, name=f"run-{self._job.job_id}")
         call = TaskCall(task, hears=True)
@@ -187,7 +187,7 @@ class JobRun(Stoppable):
 
     async def _run_process(self, kind: JobTypeSettings) -> Outcome:
         try:
-            assignment = assignment_for(kind, self._facts(), self._parameters())
+            assignment = assignment_for(kind, self._facts(kind), self._parameters())
         except TypeError as error:
             raise PermanentError("InvalidParameters", str(error)) from None
         printed = ChildLog(job_fields(self._job))
@@ -200,7 +200,7 @@ class JobRun(Stoppable):
             raise PermanentError("InvalidParameters", "the call must be [job_type, parameters]")
         return self._job.args[1]
 
-    def _facts(self) -> JobFacts:
+    def _facts(self, kind: JobTypeSettings) -> JobFacts:
         job, storage = self._job, self._settings.storage
         limit = job.timeout_seconds
         return JobFacts(
@@ -214,6 +214,7 @@ class JobRun(Stoppable):
             deadline=None if limit is None else time.monotonic() + limit,
             llm_base_urls=self._settings.llm.base_urls,
             url_rules=url_rules(self._settings.documents),
+            processes=kind.processes,
         )
 
     def _open_notes(self) -> ProgressThrottle:

@@ -59,6 +59,7 @@ def _facts(settings: Settings, job_type: str, job: Any) -> JobFacts:
         deadline=None if not job.timeout or job.timeout < 0 else time.monotonic() + job.timeout,
         llm_base_urls=settings.llm.base_urls,
         url_rules=url_rules(settings.documents),
+        processes=settings.job_types[job_type].processes,
     )
 
 

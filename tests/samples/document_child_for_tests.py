@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from worker.jobs.document_processing import child, chunk_document, document
+from worker.jobs.document_processing import child, chunk_document, crew, document
 from worker.jobs.document_processing.parsed import Parsed
 from worker.jobs.document_processing.task import Task
 from worker.jobs.shared.files import Record
@@ -28,6 +29,10 @@ def process_with_accidents(task: Task, record: Record, tell: Callable[[Record], 
     if word == "HANG":
         Path(argument).write_text(str(os.getpid()))
         signal.pause()
+    if word == "MEET":
+        meet(*argument.split())
+    if word == "LARGE":
+        bytearray(crew.SIDE_BY_SIDE_BYTES)
     if word == "PRINT":
         print("a library that talks")
     if word == "FULL":
@@ -38,6 +43,15 @@ def process_with_accidents(task: Task, record: Record, tell: Callable[[Record], 
     document.process(task, record, tell)
 
 
+def meet(mine: str, other: str) -> None:
+    """Return when the process that works on the other document is here too."""
+    Path(mine).touch()
+    deadline = time.monotonic() + 30
+    while not Path(other).exists():
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
 def chunk_with_accidents(parsed: Parsed, *arguments: Any) -> Any:
     word, _, argument = parsed.text.partition(" ")
     if word == "CHUNK-KILL":
@@ -45,13 +59,15 @@ def chunk_with_accidents(parsed: Parsed, *arguments: Any) -> Any:
     if word == "CHUNK-HANG":
         Path(argument).write_text(str(os.getpid()))
         signal.pause()
+    if word == "CHUNK-LARGE":
+        bytearray(crew.SIDE_BY_SIDE_BYTES)
     if word == "CHUNK-MEMORY":
-        bytearray(child.MEMORY_LIMIT_BYTES)
+        bytearray(crew.ALONE_BYTES)
     return usual_chunk(parsed, *arguments)
 
 
 def need_too_much(*arguments: object) -> None:
-    bytearray(child.MEMORY_LIMIT_BYTES)
+    bytearray(crew.ALONE_BYTES)
 
 
 usual_chunk = chunk_document.chunk

@@ -26,6 +26,7 @@ class FakeContext:
     seconds_left = None
     llm_base_urls: tuple[str, ...] = ()
     url_rules = UrlRules()
+    processes = 1
     log = logging.getLogger("test.documents")
 
     def __init__(

@@ -190,7 +190,7 @@ def test_import_is_light() -> None:
     code = (
         "import sys, worker.jobs.document_processing.parameters\n"
         "heavy = {'pypdfium2', 'pypdfium2_raw', 'chardetng_py', 'semantic_text_splitter', 'redis', 'aiohttp'}\n"
-        "heavy |= {'mammoth', 'html_to_markdown', 'markdown_it', 'regex', 'sklearn', 'numpy', 'sentencex'}\n"
+        "heavy |= {'mammoth', 'html_to_markdown', 'cmarkgfm', 'regex', 'sklearn', 'numpy', 'sentencex'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -26,6 +26,12 @@ def accidents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document_process, "CHILD_MODULE", "samples.document_child_for_tests")
 
 
+@pytest.fixture(autouse=True, params=[1, 2])
+def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(support.FakeContext, "processes", request.param)
+    return int(request.param)
+
+
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Any:
     before = set(psutil.Process().children(recursive=True))
@@ -135,6 +141,7 @@ def test_document_process_dies_with_the_job(tmp_path: Path) -> None:
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.parametrize("processes", [1], indirect=True)
 def test_process_is_used_again_until_it_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
     start = document_process._start
@@ -148,6 +155,7 @@ def test_process_is_used_again_until_it_is_lost(tmp_path: Path, monkeypatch: pyt
     assert len(started) == 2
 
 
+@pytest.mark.parametrize("processes", [1], indirect=True)
 def test_process_that_died_between_two_documents(tmp_path: Path) -> None:
     processes: set[psutil.Process] = set()
     older = set(psutil.Process().children())

@@ -163,6 +163,22 @@ def test_one_bad_address_does_not_stop_the_others(web: Web, folder: Path) -> Non
     assert found[0]["error"]["message"] == "The server says that there is no such document (HTTP 404)."
 
 
+def test_documents_come_while_others_are_parsed(web: Web, tmp_path: Path) -> None:
+    for number in range(5):
+        web.pages[f"/{number}"] = Page(HTML.replace(b"Tides", b"Tides %d" % number))
+    del web.pages["/2"]
+    found = {}
+    for processes in (1, 3):
+        ctx = support.FakeContext(tmp_path / f"job-{processes}", tmp_path)
+        ctx.url_rules, ctx.processes = listed(web), processes
+        urls = [f"{web.origin}/{number}" for number in range(5)]
+        run(ctx, Parameters.model_validate({"documents": [{"url": url} for url in urls]}))
+        found[processes] = (ctx.folder / "documents.jsonl").read_bytes()
+    assert found[1] == found[3]
+    statuses = [record["status"] for record in support.read_lines(tmp_path / "job-3" / "documents.jsonl")]
+    assert statuses == ["completed", "completed", "failed", "completed", "completed"]
+
+
 def test_a_server_that_is_not_there(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         origin = f"http://127.0.0.1:{taken.getsockname()[1]}"

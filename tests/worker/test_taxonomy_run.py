@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-import random
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from samples.document_support import FakeContext
+from samples.taxonomy_support import COMMON, SUBJECTS, assigned, given, taxonomy_of, texts
 
 from worker.context import JobCancelled, PermanentError
 from worker.jobs.shared.source import SourceJob
@@ -18,51 +21,8 @@ from worker.jobs.taxonomy_processing import smooth
 from worker.jobs.taxonomy_processing.parameters import Parameters
 from worker.jobs.taxonomy_processing.run import run
 
-SUBJECTS = {
-    "sea": "harbour ship anchor sailor tide wave lighthouse captain cargo deck mast port vessel crew rope",
-    "kitchen": "oven flour butter sugar recipe dough spoon bake salt pepper onion garlic plate cook soup",
-    "court": "judge lawyer trial verdict witness appeal sentence jury statute evidence crime defence law clerk oath",
-    "garden": "seed soil flower root leaf water prune compost rose tulip hedge spade bloom weed lawn",
-}
-COMMON = [
-    "the",
-    "and",
-    "of",
-    "to",
-    "in",
-    "was",
-    "were",
-    "for",
-    "with",
-    "that",
-    "this",
-    "it",
-    "as",
-    "on",
-    "by",
-    "from",
-    "at",
-    "which",
-    "had",
-    "their",
-]
-
-
-def text(subject: str, chance: random.Random, length: int = 40) -> str:
-    words = SUBJECTS[subject].split()
-    return " ".join(chance.choice(words if chance.random() < 0.5 else COMMON) for _ in range(length)) + "."
-
-
-def texts(count: int, seed: int = 1) -> list[tuple[str, str]]:
-    """(subject, text), all different."""
-    chance = random.Random(seed)
-    names = list(SUBJECTS)
-    return [(names[n % len(names)], text(names[n % len(names)], chance)) for n in range(count)]
-
-
-def given(found: list[tuple[str, str]], **more: Any) -> dict[str, Any]:
-    chunks = [{"text": words, "chunk_id": f"{subject}:{n}"} for n, (subject, words) in enumerate(found)]
-    return {"source": {"chunks": chunks}, **more}
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
 
 
 def context(folder: Path, **more: Any) -> FakeContext:
@@ -71,15 +31,6 @@ def context(folder: Path, **more: Any) -> FakeContext:
 
 def run_with(ctx: FakeContext, parameters: dict[str, Any]) -> dict[str, Any]:
     return run(ctx, Parameters.model_validate(parameters))
-
-
-def taxonomy_of(ctx: FakeContext) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((ctx.folder / "taxonomy.json").read_text())
-    return read
-
-
-def assigned(ctx: FakeContext) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (ctx.folder / "assignments.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("count", [20, 40, 100, 200, 400])
@@ -149,6 +100,28 @@ def test_two_runs_are_equal_to_the_byte(tmp_path: Path) -> None:
         run_with(ctx, given(texts(150)))
         contents.append([(ctx.folder / file).read_bytes() for file in ("taxonomy.json", "assignments.jsonl")])
     assert contents[0] == contents[1]
+
+
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from samples.document_support import FakeContext
+from samples.taxonomy_support import given, texts
+from worker.jobs.taxonomy_processing.parameters import Parameters
+from worker.jobs.taxonomy_processing.run import run
+folder = Path(sys.argv[1])
+run(FakeContext(folder, folder), Parameters.model_validate(given(texts(400))))
+"""
+
+
+def test_runs_in_different_processes_are_equal_to_the_byte(tmp_path: Path) -> None:
+    """Sets of words have another order in each."""
+    contents = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)])}
+        subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path / seed)], env=environment, check=True)
+        contents.add((tmp_path / seed / "taxonomy.json").read_bytes())
+    assert len(contents) == 1
 
 
 def test_duplicates_count_once_and_go_where_the_first_goes(tmp_path: Path) -> None:

@@ -44,9 +44,9 @@ class Artefacts:
         """Of the document that is being worked on; `clear` removes it."""
         return self._work / _DOCUMENT / f"{index:04d}.{kind}"
 
-    def clear(self) -> None:
+    def clear(self, index: int) -> None:
         with storing():
-            for file in (self._work / _DOCUMENT).iterdir():
+            for file in (self._work / _DOCUMENT).glob(f"{index:04d}.*"):
                 file.unlink()
 
     def marks_file(self, record: Record) -> Path:

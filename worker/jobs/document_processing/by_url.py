@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -12,7 +11,7 @@ from typing import IO
 from worker.jobs.document_processing import finished
 from worker.jobs.document_processing.charset import text_encoding
 from worker.jobs.document_processing.errors import DocumentError
-from worker.jobs.document_processing.record import identity_of
+from worker.jobs.document_processing.record import failure, identity_of
 from worker.jobs.document_processing.stage import Job
 from worker.jobs.document_processing.task import Task
 from worker.jobs.shared.files import Record
@@ -20,22 +19,35 @@ from worker.jobs.shared.input_files import too_large
 from worker.jobs.shared.workspace import storing
 
 
-def parse_from_url(job: Job, task: Task, url: str, record: Record, parse: Callable[[Task], None]) -> Task:
-    """The task as it was done. `parse` fills in the record; what an earlier execution has parsed is not fetched again.
+def bring(job: Job, task: Task, url: str) -> tuple[Task, Record | None]:
+    """The task with its file in place, and the document's record where nothing is left to be done.
 
-    Raises DocumentError, StorageError and JobCancelled.
+    That is so when an earlier execution has parsed it, and when it does not come. Raises StorageError and what the
+    job's `check` raises.
     """
-    note = job.artefacts.parsed / f"url-{hashlib.sha256(url.encode()).hexdigest()}.json"
-    earlier = _earlier(note, task)
+    earlier = _earlier(_note(job, url), task)
     if earlier is not None:
-        task, facts = earlier
-        record.update(facts)
-        return task
-    task = _fetched(job, task, url)
-    parse(task)
-    if record["status"] != "failed":
-        _keep(note, task, record)
-    return task
+        return earlier
+    try:
+        return _fetched(job, task, url), None
+    except DocumentError as error:
+        return task, failure(error)
+
+
+def keep_note(job: Job, task: Task, record: Record) -> None:
+    """So that a later execution knows what was behind the address, if the document has one. Raises StorageError."""
+    if "url" not in task.source:
+        return
+    note = _note(job, task.source["url"])
+    known = {"sha256": record["sha256"], "bytes": record["bytes"], "charset": task.charset}
+    partial = note.with_suffix(".partial")
+    with storing():
+        partial.write_text(json.dumps(known), "utf-8")
+        partial.replace(note)
+
+
+def _note(job: Job, url: str) -> Path:
+    return job.artefacts.parsed / f"url-{hashlib.sha256(url.encode()).hexdigest()}.json"
 
 
 def _earlier(note: Path, task: Task) -> tuple[Task, Record] | None:
@@ -47,14 +59,6 @@ def _earlier(note: Path, task: Task) -> tuple[Task, Record] | None:
         return None if facts is None else (task, identity_of(task, known["sha256"], known["bytes"]) | facts)
     except (OSError, ValueError, LookupError, TypeError):
         return None
-
-
-def _keep(note: Path, task: Task, record: Record) -> None:
-    known = {"sha256": record["sha256"], "bytes": record["bytes"], "charset": task.charset}
-    partial = note.with_suffix(".partial")
-    with storing():
-        partial.write_text(json.dumps(known), "utf-8")
-        partial.replace(note)
 
 
 def _fetched(job: Job, task: Task, url: str) -> Task:

@@ -19,16 +19,13 @@ from worker.jobs.document_processing.works import Parse, Tell, do
 from worker.jobs.shared.errors import StorageError
 from worker.jobs.shared.files import Record
 
-MEMORY_LIMIT_BYTES = 1500 * 1024 * 1024
-# The libraries for learning reserve more addresses than they use.
-TOPICS_LIMIT_BYTES = 2048 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 
 
 def main(parse: Parse | None = None) -> None:
     """Serve until stdin ends. The one argument is the parent's process id. `parse`: instead of the usual one."""
     _die_with_parent(int(sys.argv[1]))
-    _limit_resources()
+    _limit(resource.RLIMIT_CORE, 0, 0)
     replies = _take_stdout()
     for line in sys.stdin.buffer:
         _reply(replies, _serve(json.loads(line), parse, lambda message: _reply(replies, message)))
@@ -37,7 +34,7 @@ def main(parse: Parse | None = None) -> None:
 def _serve(order: dict[str, Any], parse: Parse | None, tell: Tell) -> Record:
     """The last answer to the order."""
     # Before the libraries are loaded, so that they start under it.
-    _limit_memory(TOPICS_LIMIT_BYTES if order["topics"] else MEMORY_LIMIT_BYTES)
+    _limit(resource.RLIMIT_AS, order["memory_bytes"], resource.getrlimit(resource.RLIMIT_AS)[1])
     try:
         return {"record": do(order, parse, tell)}
     except StorageError as error:
@@ -54,16 +51,10 @@ def _die_with_parent(parent: int) -> None:
         raise SystemExit(1)
 
 
-def _limit_resources() -> None:
-    for kind, limit in ((resource.RLIMIT_AS, TOPICS_LIMIT_BYTES), (resource.RLIMIT_CORE, 0)):
-        # Some systems refuse one of them, and a stricter limit may be set already.
-        with suppress(ValueError, OSError):
-            resource.setrlimit(kind, (limit, limit))
-
-
-def _limit_memory(limit: int) -> None:
+def _limit(kind: int, soft: int, hard: int) -> None:
+    # Some systems refuse one of them, and a stricter limit may be set already.
     with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        resource.setrlimit(kind, (soft, hard))
 
 
 def _take_stdout() -> int:

@@ -1,18 +1,20 @@
-"""Stage 4: each text in turn to its chunks; for the strategy `semantic` all texts are learned from before."""
+"""Stage 4: each text to its chunks; for the strategy `semantic` all texts are learned from before."""
 
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Iterator
 
 from worker.context import PermanentError
 from worker.jobs.document_processing import progress
+from worker.jobs.document_processing.crew import Piece
 from worker.jobs.document_processing.document_process import Order
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.outcome import Outcome, verdict
 from worker.jobs.document_processing.record import PARSED, failure, text_name
 from worker.jobs.document_processing.stage import Job
 from worker.jobs.document_processing.task import ChunkTask, FitTask
+from worker.jobs.shared.files import Record
 from worker.jobs.shared.workspace import storing
 
 Parsed = list[tuple[int, Outcome]]
@@ -25,11 +27,10 @@ def chunk_all(job: Job, outcomes: list[Outcome]) -> PermanentError | None:
     if learns:
         _learn(job, parsed)
     job.progress.begin(progress.CHUNK_AFTER_LEARNING if learns else progress.CHUNK, len(parsed))
-    for number, (index, outcome) in enumerate(parsed, 1):
-        job.ctx.check()
-        job.progress.note(number, outcome.record["name"], "Chunking", 0.0)
-        _chunk_one(job, index, outcome, learns=learns)
-        job.progress.note(number, outcome.record["name"], "Chunked", 1.0)
+    numbered = {number: outcome for number, (_, outcome) in enumerate(parsed, 1)}
+    # What was learned takes more memory than two documents at a time may have.
+    for number, record in job.work_off(numbered, _pieces(job, parsed, learns=learns), "Chunked", one_by_one=learns):
+        _take(job, *parsed[number - 1], record)
         error = verdict(outcomes, job.parameters, len(outcomes))
         if error is not None:
             return error
@@ -44,34 +45,33 @@ def stop(outcomes: list[Outcome]) -> None:
             outcome.record.update(failure(DocumentError("stopped", message, stage="chunk", retryable=True)))
 
 
-def _chunk_one(job: Job, index: int, outcome: Outcome, *, learns: bool) -> None:
-    start = time.monotonic()
+def _pieces(job: Job, parsed: Parsed, *, learns: bool) -> Iterator[Piece]:
+    for number, (index, outcome) in enumerate(parsed, 1):
+        record = outcome.record
+        job.progress.note(number, record["name"], "Chunking", 0.0)
+        task = ChunkTask(
+            document_id=str(record["document_id"]),
+            text_file=str(job.artefacts.text_file(record)),
+            marks_file=str(job.artefacts.marks_file(record)),
+            chunks_file=str(job.artefacts.work_file(index, "chunks")),
+            chunking=job.parameters.chunking(),
+            topics=str(job.artefacts.topics) if learns else None,
+        )
+        task_file = job.artefacts.work_file(index, "json")
+        with storing():
+            task.save(task_file)
+        yield number, Order("chunk", task_file, job.parameters.document_timeout, topics=learns)
+
+
+def _take(job: Job, index: int, outcome: Outcome, found: Record) -> None:
     record = outcome.record
-    task = ChunkTask(
-        document_id=str(record["document_id"]),
-        text_file=str(job.artefacts.text_file(record)),
-        marks_file=str(job.artefacts.marks_file(record)),
-        chunks_file=str(job.artefacts.work_file(index, "chunks")),
-        chunking=job.parameters.chunking(),
-        topics=str(job.artefacts.topics) if learns else None,
-    )
-    task_file = job.artefacts.work_file(index, "json")
-    with storing():
-        task.save(task_file)
-    try:
-        for message in job.process.run(
-            Order("chunk", task_file, topics=learns), job.parameters.document_timeout, job.ctx.check
-        ):
-            record.update(message["record"])
-    except DocumentError as error:
-        record.update(failure(error))
+    record.update(found)
     if record["status"] == PARSED:
         record.update({"status": "completed", "text_file": text_name(record["document_id"])})
         job.artefacts.take_chunks(index, record)
     else:
         job.tell_failure(index, outcome)
-    job.artefacts.clear()
-    outcome.seconds += time.monotonic() - start
+    job.artefacts.clear(index)
 
 
 def _learn(job: Job, parsed: Parsed) -> None:
@@ -81,12 +81,12 @@ def _learn(job: Job, parsed: Parsed) -> None:
     task_file = job.artefacts.work_file(0, "json")
     with storing():
         FitTask(texts, str(job.artefacts.topics), job.parameters.seed).save(task_file)
-    try:
-        # The job has a time limit of its own.
-        for message in job.process.run(Order("fit", task_file, topics=True), math.inf, job.ctx.check):
-            if "progress" in message:
-                job.progress.overall("Learning what sentences are about", message["progress"])
-    except DocumentError:
-        reason = "Learning what the sentences are about needs more memory than it may use; use fewer documents."
-        raise PermanentError("learning_failed", reason) from None
-    job.artefacts.clear()
+    # The job has a time limit of its own.
+    order = Order("fit", task_file, math.inf, topics=True)
+    for _, message in job.crew.run(iter([(0, order)]), job.ctx.check, one_by_one=True):
+        if "progress" in message:
+            job.progress.overall("Learning what sentences are about", message["progress"])
+        elif message["record"].get("error") is not None:
+            reason = "Learning what the sentences are about needs more memory than it may use; use fewer documents."
+            raise PermanentError("learning_failed", reason)
+    job.artefacts.clear(0)

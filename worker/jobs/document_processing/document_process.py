@@ -1,26 +1,25 @@
-"""The parent's side of the document process: start it, hand it a document, wait, and kill it when it must go."""
+"""The parent's side of a document process: start it, hand it a document, listen, and kill it when it must go."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any
 
 from worker.jobs.document_processing.errors import DocumentError, Stage
 from worker.jobs.document_processing.task import Work
 from worker.jobs.shared.errors import StorageError
 
 CHILD_MODULE = "worker.jobs.document_processing.child"
-_POLL_SECONDS = 0.1
 # A longer gap between two looks means that this process itself was stopped; the document is not to blame.
 _LONGEST_GAP = 1.0
 _BLOCK = 65536
@@ -30,73 +29,82 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`task`: the file of the work order; `topics`: whether the libraries for learning are needed."""
+    """`task`: the file of the work order; `timeout`: seconds; `topics`: the libraries for learning are needed."""
 
     work: Work
     task: Path
+    timeout: float
     topics: bool = False
     password: str | None = field(default=None, repr=False)
 
 
 class DocumentProcess:
-    """One process for one document after the other, started when needed and again after it was lost.
-
-    Leaving the `with` block kills it, whatever the reason for leaving is.
-    """
+    """One process for one document after the other, started when needed and again after it was lost."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._work: Work = "parse"
+        self._rest = b""
+        self._timeout = math.inf
+        self._patience = _Patience(math.inf)
 
-    def __enter__(self) -> Self:
-        return self
+    def begin(self, order: Order, memory_bytes: int) -> None:
+        """Hand over the order. Raises DocumentError as `receive` does."""
+        self._work, self._timeout, self._rest = order.work, order.timeout, b""
+        self._patience = _Patience(order.timeout)
+        self._hand_over(
+            {"work": order.work, "task": str(order.task), "password": order.password, "memory_bytes": memory_bytes}
+        )
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._kill()
+    def receive(self) -> list[Message]:
+        """The answers that have come since the last call, without waiting; the last one to an order has the key
+        "record".
 
-    def run(self, order: Order, timeout: float, check: Callable[[], None]) -> Iterator[Message]:
-        """Hand over the order and yield the answers; the last one has the key "record".
-
-        `check` is called at least every tenth of a second and may raise. `timeout` is in seconds. Raises DocumentError
-        `document_timeout`, `parser_crashed` or `chunker_crashed`, and the process is gone then, or StorageError.
+        Raises DocumentError `document_timeout`, `parser_crashed` or `chunker_crashed`, and the process is gone then, or
+        StorageError.
         """
-        self._work = order.work
-        pipe = self._hand_over({**asdict(order), "task": str(order.task)})
-        patience = _Patience(timeout)
-        rest = b""
-        while True:
-            check()
-            if patience.is_over():
-                raise self._timed_out(timeout)
-            block = _read(pipe)
-            if block == b"":
-                raise self._crashed()
-            *lines, rest = (rest + (block or b"")).split(b"\n")
-            for line in lines:
-                message: Message = json.loads(line)
-                if "storage" in message:
-                    raise StorageError(message["storage"])
-                yield message
-                if "record" in message:
-                    return
+        if self._patience.is_over():
+            raise self._timed_out()
+        block = self._read()
+        if block == b"":
+            raise self._crashed()
+        *lines, self._rest = (self._rest + (block or b"")).split(b"\n")
+        messages: list[Message] = [json.loads(line) for line in lines]
+        for message in messages:
+            if "storage" in message:
+                raise StorageError(message["storage"])
+        return messages
 
-    def _hand_over(self, order: Message) -> IO[bytes]:
-        """Answers the pipe on which replies come."""
+    def fileno(self) -> int:
+        """Of the pipe on which answers come."""
+        assert self._process is not None and self._process.stdout is not None
+        return self._process.stdout.fileno()
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            # Closes the pipes, and waits.
+            with self._process:
+                pass
+            self._process = None
+
+    def _read(self) -> bytes | None:
+        """What has come, b"" at the end, None when nothing has."""
+        return os.read(self.fileno(), _BLOCK) if wait_for([self], 0) else None
+
+    def _hand_over(self, order: Message) -> None:
         if self._process is None or self._process.poll() is not None:
-            self._kill()
+            self.kill()
             self._process = _start()
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
         except BrokenPipeError:
             raise self._crashed() from None
-        return self._process.stdout
 
-    def _timed_out(self, timeout: float) -> DocumentError:
-        self._kill()
-        message = f"The document was not done after document_timeout ({timeout:g} seconds) and was given up."
+    def _timed_out(self) -> DocumentError:
+        self.kill()
+        message = f"The document was not done after document_timeout ({self._timeout:g} seconds) and was given up."
         return DocumentError("document_timeout", message, stage=self._stage, retryable=True)
 
     def _crashed(self) -> DocumentError:
@@ -105,7 +113,7 @@ class DocumentProcess:
             code = self._process.wait(_LONGEST_GAP)
         except subprocess.TimeoutExpired:
             code = 0
-        self._kill()
+        self.kill()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if self._work == "parse":
             message = f"The document made its parser crash ({how}); it may be damaged, or built to do so."
@@ -116,14 +124,6 @@ class DocumentProcess:
     @property
     def _stage(self) -> Stage:
         return "parse" if self._work == "parse" else "chunk"
-
-    def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            # Closes the pipes, and waits.
-            with self._process:
-                pass
-            self._process = None
 
 
 class _Patience:
@@ -153,8 +153,9 @@ def _start() -> subprocess.Popen[bytes]:
     )
 
 
-def _read(pipe: IO[bytes]) -> bytes | None:
-    """What has come, b"" at the end, None when nothing comes for a tenth of a second."""
+def wait_for(processes: Iterable[DocumentProcess], seconds: float) -> bool:
+    """Whether one of them has answered within the time."""
     poll = select.poll()
-    poll.register(pipe, select.POLLIN)
-    return os.read(pipe.fileno(), _BLOCK) if poll.poll(_POLL_SECONDS * 1000) else None
+    for process in processes:
+        poll.register(process, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))

@@ -50,6 +50,9 @@ def parse_html(data: bytes, encoding: str | None, charset: str | None = None, *,
 
 def _or_all(html: str, text: str, notices: list[Notice]) -> tuple[str, list[Notice]]:
     """The text as it is, or all of the page where hardly anything is left: many are one large form, or look so."""
+    # The page has hardly more text than source, so that most pages need not be converted twice to know.
+    if _size(text) >= _LEAST_LEFT * _size(html):
+        return text, notices
     whole, found = to_markdown(html, strip=False)
     if _size(text) >= _LEAST_LEFT * _size(whole):
         return text, notices

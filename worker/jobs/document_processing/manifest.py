@@ -13,9 +13,9 @@ from worker.jobs.shared.manifest import make_manifest as manifest_of
 
 _LIBRARIES = (
     "chardetng-py",
+    "cmarkgfm",
     "html-to-markdown",
     "mammoth",
-    "markdown-it-py",
     "pypdfium2",
     "regex",
     "scikit-learn",

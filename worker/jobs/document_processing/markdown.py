@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 import re
-from itertools import accumulate, pairwise
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
-from markdown_it import MarkdownIt
+from cmarkgfm import markdown_to_html
+from cmarkgfm.cmark import Options
 
 from worker.jobs.document_processing.parsed import Heading
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(?=\w[^\n:]*:)(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|$)")
+# In the HTML, which has no tags but the converter's own: level and line of a heading, and what encloses others.
+_TAG = re.compile(r'<(?:h([1-6]) data-sourcepos="(\d+):|(/?)(?:ul|ol|blockquote)\b)')
+_HASHES = re.compile(r" {0,3}#{1,6}(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*")
+# For the converter an underlined heading begins with the definitions of links that stand before it.
+_DEFINITION = re.compile(r""" {0,3}\[[^\]]+\]:[ \t]*\S+(?:[ \t]+(?:"[^"]*"|'[^']*'|\([^)]*\)))?[ \t]*""")
+_UNDERLINE = re.compile(r" {0,3}(?:=+|-+)[ \t]*")
 
 
 def find_headings(text: str) -> list[Heading]:
     """In order of appearance; those without words, and those inside of lists and quotations, are left out."""
     front = _FRONT_MATTER.match(text)
     body = front.end() if front else 0
-    starts = list(accumulate((len(line) + 1 for line in text[body:].split("\n")), initial=body))
-    tokens = MarkdownIt("commonmark").disable("inline").parse(text[body:])
+    lines = text[body:].split("\n")
+    starts = list(accumulate((len(line) + 1 for line in lines), initial=body))
     found = []
-    for opening, content in pairwise(tokens):
-        title = " ".join(content.content.split())
-        if opening.type == "heading_open" and opening.level == 0 and opening.map and title:
-            first, after = opening.map
-            found.append(Heading(starts[first], min(starts[after], len(text)), int(opening.tag[1:]), title))
+    for level, first in _places(text[body:]):
+        start, end, title = _span(lines, first)
+        if title:
+            found.append(Heading(starts[start], min(starts[end], len(text)), level, title))
     return found
+
+
+def _places(markdown: str) -> Iterator[tuple[int, int]]:
+    """(level, number of the first line) of each heading that nothing encloses. Lines count from 0."""
+    enclosed = 0
+    # The converter shows the source of no HTML in the text.
+    for tag in _TAG.finditer(markdown_to_html(markdown, options=Options.CMARK_OPT_SOURCEPOS)):
+        if tag[1] is None:
+            enclosed += -1 if tag[3] else 1
+        elif not enclosed:
+            yield int(tag[1]), int(tag[2]) - 1
+
+
+def _span(lines: Sequence[str], first: int) -> tuple[int, int, str]:
+    """The heading's first line, the line after it, and its words."""
+    hashes = _HASHES.fullmatch(lines[first])
+    if hashes:
+        return first, first + 1, " ".join((hashes[1] or "").split())
+    while _DEFINITION.fullmatch(lines[first]):
+        first += 1
+    underline = next(number for number in range(first + 1, len(lines)) if _UNDERLINE.fullmatch(lines[number]))
+    return first, underline + 1, " ".join(" ".join(lines[first:underline]).split())

@@ -1,13 +1,15 @@
-"""Stage 2: each document in turn from its bytes to a text among the finished parses."""
+"""Stage 2: each document from its bytes to a text among the finished parses."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from worker.context import PermanentError
 from worker.jobs.document_processing import progress
-from worker.jobs.document_processing.by_url import parse_from_url
+from worker.jobs.document_processing.by_url import bring, keep_note
+from worker.jobs.document_processing.crew import Piece
 from worker.jobs.document_processing.document_process import Order
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.input_document import Document
@@ -22,57 +24,48 @@ from worker.jobs.shared.workspace import storing
 
 
 def parse_all(job: Job, outcomes: list[Outcome], keys: dict[int, str]) -> PermanentError | None:
-    """One after the other, until all are done or too many have failed: then the answer is the job's error.
+    """Until all are done or too many have failed: then the answer is the job's error.
 
     `outcomes` grows by one for each; `keys`: of the finished parse of the document with that number.
     """
-    documents = job.parameters.documents
-    job.progress.begin(progress.PARSE, len(documents))
-    for index, document in enumerate(documents, 1):
-        job.ctx.check()
-        start = time.monotonic()
-        outcome, key = _parse_one(job, index, document)
-        outcome.seconds = time.monotonic() - start
+    total = len(job.parameters.documents)
+    job.progress.begin(progress.PARSE, total)
+    tasks: dict[int, Task] = {}
+    begun: dict[int, Outcome] = {}
+    for number, record in job.work_off(begun, _pieces(job, tasks, begun), "Finished"):
+        outcome, task = begun.pop(number), tasks.pop(number)
+        outcome.record.update(record)
         outcomes.append(outcome)
-        if key is not None:
-            keys[index] = key
-        job.progress.note(index, outcome.record["name"], "Finished", 1.0)
+        job.artefacts.clear(number)
         if outcome.failed:
-            job.tell_failure(index, outcome)
-        error = verdict(outcomes, job.parameters, len(documents))
+            job.tell_failure(number, outcome)
+        else:
+            keys[number] = task.key(outcome.record["sha256"])
+            keep_note(job, task, outcome.record)
+        error = verdict(outcomes, job.parameters, total)
         if error is not None:
             return error
     return None
 
 
-def _parse_one(job: Job, index: int, document: Document) -> tuple[Outcome, str | None]:
-    task, problem = _make_task(job, index, document)
-    outcome = Outcome(new_record(task))
-    job.progress.note(index, task.name, "Reading" if document.url is None else "Fetching", 0.0)
-    try:
-        if problem is not None:
-            raise DocumentError(problem.code, str(problem), stage="read")
-        if document.url is None:
-            _follow(job, task, outcome)
-        else:
-            task = parse_from_url(job, task, document.url, outcome.record, lambda task: _follow(job, task, outcome))
-    except DocumentError as error:
-        outcome.record.update(failure(error))
-    job.artefacts.clear()
-    return outcome, None if outcome.failed else task.key(outcome.record["sha256"])
-
-
-def _follow(job: Job, task: Task, outcome: Outcome) -> None:
-    """Let the document process work, and fill in the record with what it finds."""
-    task_file = job.artefacts.work_file(task.index, "json")
-    with storing():
-        task.save(task_file)
-    order = Order("parse", task_file, password=task.password)
-    for message in job.process.run(order, job.parameters.document_timeout, job.ctx.check):
-        if "progress" in message:
-            job.progress.note(task.index, task.name, message["stage"], message["progress"])
-        else:
-            outcome.record.update(message["facts"] if "facts" in message else message["record"])
+def _pieces(job: Job, tasks: dict[int, Task], begun: dict[int, Outcome]) -> Iterator[Piece]:
+    """What there is to do for each document when its turn has come; fills in both dicts before."""
+    for number, document in enumerate(job.parameters.documents, 1):
+        task, problem = _make_task(job, number, document)
+        tasks[number], begun[number] = task, Outcome(new_record(task))
+        job.progress.note(number, task.name, "Reading" if document.url is None else "Fetching", 0.0)
+        record = None if problem is None else failure(DocumentError(problem.code, str(problem), stage="read"))
+        if document.url is not None:
+            start = time.monotonic()
+            task, record = bring(job, task, document.url)
+            tasks[number], begun[number].seconds = task, time.monotonic() - start
+        if record is not None:
+            yield number, {"record": record}
+            continue
+        task_file = job.artefacts.work_file(number, "json")
+        with storing():
+            task.save(task_file)
+        yield number, Order("parse", task_file, job.parameters.document_timeout, password=task.password)
 
 
 def _make_task(job: Job, index: int, document: Document) -> tuple[Task, InputError | None]:

@@ -9,7 +9,7 @@ from worker.jobs.document_processing import progress
 from worker.jobs.document_processing.artefacts import PARSED, PUBLISHED, Artefacts
 from worker.jobs.document_processing.boilerplate_stage import finish_texts
 from worker.jobs.document_processing.chunking import chunk_all, stop
-from worker.jobs.document_processing.document_process import DocumentProcess
+from worker.jobs.document_processing.crew import Crew
 from worker.jobs.document_processing.earlier import take_over
 from worker.jobs.document_processing.manifest import make_manifest
 from worker.jobs.document_processing.outcome import Outcome, summary, verdict
@@ -21,9 +21,9 @@ from worker.jobs.shared.workspace import workspace
 
 _MODULES = (
     "chardetng_py",
+    "cmarkgfm",
     "html_to_markdown",
     "mammoth",
-    "markdown_it",
     "pypdfium2",
     "semantic_text_splitter",
 )
@@ -42,10 +42,10 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     started = datetime.now(UTC)
     told = progress.Progress(ctx)
     outcomes: list[Outcome] = []
-    with workspace(ctx, PUBLISHED, kept=PARSED) as work, DocumentProcess() as process:
+    with workspace(ctx, PUBLISHED, kept=PARSED) as work, Crew(ctx.processes) as crew:
         artefacts = Artefacts(work)
         artefacts.open()
-        error = _stages(Job(ctx, parameters, artefacts, process, told), outcomes)
+        error = _stages(Job(ctx, parameters, artefacts, crew, told), outcomes)
         told.begin(progress.MANIFEST, len(outcomes))
         told.overall("Writing the manifest", 0.0)
         artefacts.add_documents(outcome.record for outcome in outcomes)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from worker.context import JobContext
 from worker.jobs.document_processing.artefacts import Artefacts
-from worker.jobs.document_processing.document_process import DocumentProcess
+from worker.jobs.document_processing.crew import Crew, Piece
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.outcome import Outcome
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.progress import Progress
 from worker.jobs.document_processing.record import failure
+from worker.jobs.shared.files import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +21,32 @@ class Job:
     ctx: JobContext
     parameters: Parameters
     artefacts: Artefacts
-    process: DocumentProcess
+    crew: Crew
     progress: Progress
+
+    def work_off(
+        self, outcomes: Mapping[int, Outcome], pieces: Iterator[Piece], done: str, *, one_by_one: bool = False
+    ) -> Iterator[tuple[int, Record]]:
+        """Yields (number of the document, its last answer) in the order of the numbers, which count from 1.
+
+        `outcomes` must have each document before its piece comes; `done`: what is told of one that has ended. Raises
+        StorageError and what the job's `check` raises.
+        """
+        ended: dict[int, Record] = {}
+        turn = 1
+        for number, message in self.crew.run(pieces, self.ctx.check, one_by_one=one_by_one):
+            outcome = outcomes[number]
+            if "progress" in message:
+                self.progress.note(number, outcome.record["name"], message["stage"], message["progress"])
+            elif "facts" in message:
+                outcome.record.update(message["facts"])
+            else:
+                outcome.seconds += message["seconds"]
+                ended[number] = message["record"]
+                self.progress.note(number, outcome.record["name"], done, 1.0)
+            while turn in ended:
+                yield turn, ended.pop(turn)
+                turn += 1
 
     def fail(self, number: int, outcome: Outcome, error: DocumentError) -> None:
         """`number`: of the document among all of the job, from 1."""

@@ -1,4 +1,4 @@
-"""The files of the job: `taxonomy.json`, `assignments.jsonl` and, last, `manifest.json`."""
+"""The files of the job: `taxonomy.json`, `assignments.jsonl`, `errors.jsonl` in mode `llm`, last `manifest.json`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from worker.jobs.shared.failures import ERRORS
 from worker.jobs.shared.files import Record
 from worker.jobs.shared.reading import TAXONOMY
 from worker.jobs.shared.taxonomy import Node
@@ -16,12 +17,16 @@ from worker.jobs.taxonomy_processing.tree import Category
 from worker.jobs.taxonomy_processing.vectors import Space
 
 ASSIGNMENTS: Final = "assignments.jsonl"
-PUBLISHED: Final = (TAXONOMY, ASSIGNMENTS)
+PUBLISHED: Final = (TAXONOMY, ASSIGNMENTS, ERRORS)
 
 Path_ = tuple[str, ...]
 
 
 def node_of(category: Category, path: Path_, namer: Namer) -> dict[str, Any]:
+    """`id`: of the path of names as they are in the file, a model's too, unless it was given. So it can be found out
+    from the path alone, by those who read assignments or write a taxonomy by hand; of the names that the category had
+    before, which no file tells, it could not. Names that a model words otherwise another time are other categories.
+    """
     return {
         "id": category.id or Node.stable_id(path),
         "name": category.name,

@@ -12,23 +12,22 @@ import numpy as np
 from worker.context import JobContext
 from worker.jobs.shared.files import FileEntry, JsonLines, entry_of, json_file
 from worker.jobs.shared.manifest import SCHEMA_VERSION, make_manifest
-from worker.jobs.shared.progress import Progress, Stage
+from worker.jobs.shared.progress import Progress
 from worker.jobs.shared.reading import TAXONOMY
 from worker.jobs.shared.workspace import publish, storing, workspace
 from worker.jobs.taxonomy_processing import given
 from worker.jobs.taxonomy_processing.artefacts import ASSIGNMENTS, PUBLISHED, Assignments, node_of
 from worker.jobs.taxonomy_processing.corpus import Corpus
+from worker.jobs.taxonomy_processing.llm_names import llm_namer
 from worker.jobs.taxonomy_processing.measures import Measures, measure
 from worker.jobs.taxonomy_processing.names import Namer
 from worker.jobs.taxonomy_processing.outcome import summary, warnings_of
 from worker.jobs.taxonomy_processing.parameters import Parameters
+from worker.jobs.taxonomy_processing.progress import GROW, NAME, WITH_MODEL, WRITE
 from worker.jobs.taxonomy_processing.tree import Category, Grower
 from worker.jobs.taxonomy_processing.vectors import Space
 from worker.jobs.taxonomy_processing.words import language_of, stop_words
 
-GROW: Final[Stage] = (0.50, 0.35)
-NAME: Final[Stage] = (0.85, 0.12)
-WRITE: Final[Stage] = (0.97, 0.03)
 _LEAST: Final = 5
 _LINES: Final = 5000
 _LEAST_SHARE: Final = 0.005
@@ -37,9 +36,10 @@ _LIBRARIES: Final = ("numpy", "rapidfuzz", "rensa", "scikit-learn", "scipy", "se
 
 def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     started = datetime.now(UTC)
-    progress = Progress(ctx)
+    progress = Progress(ctx, None if parameters.llm is None else WITH_MODEL)
     beginning = None if parameters.given is None else given.load(ctx, parameters.given)
-    with workspace(ctx, PUBLISHED) as work:
+    # Asking begins before chunks are read: without its key, say, nothing comes of the job.
+    with workspace(ctx, PUBLISHED) as work, llm_namer(ctx, parameters, work, progress) as model:
         corpus = Corpus(ctx, parameters, progress)
         language = language_of(corpus.texts()) if parameters.language == "auto" else parameters.language
         space = Space(corpus, stop_words(language, corpus.texts()), parameters.seed, progress)
@@ -48,16 +48,21 @@ def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
             given.fill(space, root, beginning)
         _grow(space, root, parameters, progress)
         namer = Namer(space, corpus, root)
-        progress.note(NAME, "Naming categories", 0, 0.3)
+        progress.note(NAME, "Naming categories", 0)
         namer.name_all()
+        if model is not None:
+            model.name_all(root, namer)
         measures = measure(space, root, parameters.seed)
         assignments = Assignments(space, root)
         taxonomy = _taxonomy(root, namer, parameters, corpus, measures)
         progress.note(WRITE, "Writing", progress.total)
         files = _write(work, taxonomy, assignments, corpus)
+        if model is not None:
+            files.append(model.failures.entry())
         _publish(ctx, work, parameters, files, corpus, started)
     progress.finish()
-    return summary(taxonomy, corpus, assignments.unassigned, measures, list(warnings_of(corpus, language)))
+    warnings = list(warnings_of(corpus, language, model))
+    return summary(taxonomy, corpus, assignments.unassigned, measures, warnings, model)
 
 
 def _grow(space: Space, root: Category, parameters: Parameters, progress: Progress) -> None:
@@ -135,9 +140,9 @@ def _publish(
         "taxonomy_processing",
         parameters=parameters.as_used(),
         seed=parameters.seed,
-        libraries=_LIBRARIES,
+        libraries=_LIBRARIES if parameters.llm is None else (*_LIBRARIES, "openai"),
         inputs=inputs,
         files=files,
         started=started,
     )
-    publish(work, PUBLISHED, manifest)
+    publish(work, [entry.path for entry in files], manifest)

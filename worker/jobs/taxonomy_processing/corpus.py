@@ -10,12 +10,12 @@ from typing import Final
 from worker.context import JobContext, PermanentError
 from worker.jobs.shared.duplicates import Duplicates
 from worker.jobs.shared.files import Record
-from worker.jobs.shared.progress import Progress, Stage
+from worker.jobs.shared.progress import Progress
 from worker.jobs.shared.reading import chunks as read_chunks
 from worker.jobs.taxonomy_processing.memory import give_back
 from worker.jobs.taxonomy_processing.parameters import MIN_CHUNKS, Parameters
+from worker.jobs.taxonomy_processing.progress import LOAD
 
-LOAD: Final[Stage] = (0.0, 0.10)
 # Texts that are so alike say the same.
 _ALIKE: Final = 0.8
 _BATCH: Final = 500

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from worker.jobs.taxonomy_processing.arrays import Numbers
 from worker.jobs.taxonomy_processing.words import has_letter, words_and_numbers
 
 Weights = NDArray[np.float32]
@@ -67,7 +68,7 @@ class Terms:
             note(done)
         return csr_matrix((values, columns, starts), shape=(self.texts, len(self.names)))
 
-    def _counted(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    def _counted(self, texts: Sequence[str]) -> tuple[Numbers, Numbers, Weights]:
         """Row, column and how often, in the order of rows and columns."""
         places: list[int] = []
         lengths: list[int] = []

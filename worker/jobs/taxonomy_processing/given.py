@@ -11,8 +11,9 @@ from worker.context import JobContext, PermanentError
 from worker.jobs.shared import reading
 from worker.jobs.shared.source import TaxonomySource
 from worker.jobs.shared.taxonomy import Node, check_names
+from worker.jobs.taxonomy_processing.arrays import Matrix
 from worker.jobs.taxonomy_processing.tree import Category
-from worker.jobs.taxonomy_processing.vectors import Matrix, Space, parts
+from worker.jobs.taxonomy_processing.vectors import Space, parts
 from worker.jobs.taxonomy_processing.words import words_of
 
 # Less alike than this a text has nothing to do with a category.
@@ -50,6 +51,7 @@ def fill(space: Space, parent: Category, node: Node) -> None:
             description=child.description,
             threshold=child.confidence_threshold,
             id=child.id,
+            is_given=True,
         )
         parent.children.append(category)
         fill(space, category, child)

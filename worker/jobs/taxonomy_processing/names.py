@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import fsum
 from typing import Final
 
 import numpy as np
@@ -46,11 +47,11 @@ class Namer:
 
     def name_all(self) -> None:
         for parent in self._all:
-            taken = {child.name for child in parent.children if child.name}
+            taken = {folded(child.name) for child in parent.children if child.name}
             for child in parent.children:
                 if not child.name:
-                    child.name = _free(self._name(child), child, taken)
-                    taken.add(child.name)
+                    child.name = free_name(self._name(child), child, taken)
+                    taken.add(folded(child.name))
                 if not child.description:
                     child.description = self._describe(child)
 
@@ -93,7 +94,8 @@ class Namer:
             for start, end in sentences_of(chunk.text[:_LONGEST_TEXT]):
                 sentence = " ".join(chunk.text[start:end].split())
                 if _SHORTEST_SENTENCE <= len(sentence) <= _LONGEST_SENTENCE:
-                    found = sum(weight.get(word, 0.0) for word in set(words_of(sentence)))
+                    # Exactly: a set has another order in another process, and sums that are rounded on the way differ.
+                    found = fsum(weight.get(word, 0.0) for word in set(words_of(sentence)))
                     if found > score:
                         best, score = sentence, found
         return best
@@ -108,13 +110,18 @@ def _middle(space: Space, category: Category) -> Middle:
     return Middle([int(row) for row in members[order]], [float(value) for value in alike[order]])
 
 
-def _free(name: str, category: Category, taken: set[str]) -> str:
-    """Not the name of a sibling: further terms are added as long as it is."""
+def folded(name: str) -> str:
+    """Equal for names that nobody would tell apart."""
+    return name.casefold()
+
+
+def free_name(name: str, category: Category, taken: Collection[str]) -> str:
+    """Not the name of a sibling (`taken`, folded): further terms are added as long as it is."""
     for term, _ in category.keywords[NAMED_BY:]:
-        if name not in taken:
+        if folded(name) not in taken:
             return name
         name = f"{name}, {term}"
     number = 2
-    while name in taken:
+    while folded(name) in taken:
         name, number = f"{name.removesuffix(f' {number - 1}')} {number}", number + 1
     return name

@@ -5,22 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from worker.jobs.shared.llm.options import LlmMode
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
 
 MIN_CHUNKS = 20
 
 
-class Parameters(BaseModel):
-    """Offline: categories are groups of chunks with the same words, and are named by these."""
+class Parameters(LlmMode):
+    """Offline: categories are groups of chunks with the same words, and are named by these. Mode `llm`: a model names
+    and describes the categories that were found so, one request each, and the taxonomy when it has no name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mode: Literal["offline"] = "offline"
     seed: int = Field(42, ge=0, lt=2**32)
     project_id: str | None = Field(None, max_length=255, description="a label of your own")
-    name: str | None = Field(None, max_length=255, description="of the taxonomy")
+    name: str | None = Field(
+        None, max_length=255, description="of the taxonomy; in mode 'llm' the model names one without it"
+    )
     domain: str | None = Field(None, max_length=2000, description="for prompts only")
     description: str | None = Field(None, max_length=2000, description="for prompts only, and kept in the taxonomy")
 

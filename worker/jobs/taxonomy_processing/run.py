@@ -13,7 +13,8 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     """Write `taxonomy.json` and `assignments.jsonl` into the job's folder and return the summary.
 
     Raises PermanentError `no_chunks`, `not_enough_variety`, `no_categories`, `missing_dependency` or what reading the
-    sources raises, StorageError and JobCancelled; after all of them no artefact is left.
+    sources raises, in mode `llm` also what `open_llm`, `Llm.map` and `Llm.raise_if_nothing_came` raise, StorageError
+    and JobCancelled; after all of them no artefact is left.
     """
     require(_MODULES, "pipeline")
     # Only now: what it imports may have been missing.

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 from sklearn.preprocessing import normalize
 
-Numbers = NDArray[np.int64]
-Matrix = NDArray[np.float32]
+from worker.jobs.taxonomy_processing.arrays import Matrix, Numbers
+
 # Each chunk is compared with each other one: of more chunks a sample is taken.
 MOST: Final = 20_000
 _NEIGHBOURS: Final = 15

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from rapidfuzz import fuzz
 from sklearn.cluster import KMeans
 
-from worker.jobs.taxonomy_processing.vectors import Matrix, Space
+from worker.jobs.taxonomy_processing.arrays import Matrix, Numbers
+from worker.jobs.taxonomy_processing.vectors import Space
 
-Numbers = NDArray[np.int64]
 # A group of this many chunks is the least for which a category of its own is worth while.
 _CHUNKS_A_CATEGORY: Final = 8
 # Where only a sample is smoothed: with fewer of it than this for each category all are looked at as they are.
@@ -28,7 +27,7 @@ NAMED_BY: Final = 3
 @dataclass(slots=True)
 class Category:
     """`members`: rows of the space; `keywords`: terms with weights, the best first. `name`, `description` and
-    `threshold` are given, or come last."""
+    `threshold` are given, or come last. `is_given`: it is of the taxonomy to begin with, and keeps its name."""
 
     members: Numbers
     keywords: list[tuple[str, float]] = field(default_factory=list)
@@ -37,6 +36,7 @@ class Category:
     description: str = ""
     threshold: float | None = None
     id: str | None = None
+    is_given: bool = False
 
     @property
     def label(self) -> str:

@@ -6,20 +6,18 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
 from worker.context import PermanentError
-from worker.jobs.shared.progress import Progress, Stage
+from worker.jobs.shared.progress import Progress
+from worker.jobs.taxonomy_processing.arrays import Matrix, Numbers
 from worker.jobs.taxonomy_processing.corpus import Corpus
 from worker.jobs.taxonomy_processing.counting import Terms
 from worker.jobs.taxonomy_processing.memory import give_back
+from worker.jobs.taxonomy_processing.progress import VECTORISE
 from worker.jobs.taxonomy_processing.smooth import Smoothed
 
-VECTORISE: Final[Stage] = (0.10, 0.40)
-Matrix = NDArray[np.float32]
-Numbers = NDArray[np.int64]
 AXES: Final = 100
 _LEAST_TERMS: Final = 50
 # More chunks hardly turn the axes, but cost memory.
