@@ -18,8 +18,8 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[documents,pipeline,llm,test,dev]' 2>&1 | grep -v '^WARNING' || true
-	@$(BIN)/python -c 'import aiohttp, redis, pydantic, pypdfium2, mammoth, sklearn, pyarrow, openai, pytest, playwright, ruff' && touch $@
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[documents,formats,pipeline,llm,test,dev]' 2>&1 | grep -v '^WARNING' || true
+	@$(BIN)/python -c 'import aiohttp, redis, pydantic, pypdfium2, mammoth, xberg, sklearn, pyarrow, openai, pytest, playwright, ruff' && touch $@
 
 demo: $(READY) ## make a dataset of the sample files, or of FILES="a.pdf b.md", and watch it
 	@$(BIN)/python -m server.demo $(FILES)

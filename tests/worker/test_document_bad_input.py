@@ -139,8 +139,8 @@ ROWS = {
     ),
     "blank_text": Row("d7.txt", lambda: b" \n\t", error="no_text"),
     "image": Row("e1.png", lambda: b"\x89PNG\r\n\x1a\n....", error="unsupported_format"),
-    "workbook": Row("e2.xlsx", lambda: zip_of({"[Content_Types].xml": "spreadsheetml"}), error="unsupported_format"),
-    "rich_text": Row("e3.rtf", lambda: rb"{\rtf1 words}", error="unsupported_format"),
+    "workbook": Row("e2.xlsx", lambda: zip_of({"[Content_Types].xml": "spreadsheetml"}), error="corrupt_file"),
+    "rich_text": Row("e3.rtf", lambda: rb"{\rtf1 words}", text="words\n"),
     "climbs_out": Row("../secret.txt", error="outside_input_root"),
     "climbs_out_to_nothing": Row("../missing.txt", error="outside_input_root"),
     "link_out": Row("f1.txt", place=lambda path: path.symlink_to("../secret.txt"), error="outside_input_root"),
@@ -210,7 +210,7 @@ def test_bad_input_is_in_the_result(job: tuple[Path, dict[str, Any]]) -> None:
     assert len(rows) == len(ROWS) <= 50
     assert (rows["b2.docx"]["warnings"], rows["b2.docx"]["error"]) == (["extension_mismatch"], None)
     assert next(error for error in result["errors"] if "nested more than" in error["message"])["name"] == "c1.html"
-    assert result["by_type"] == {"docx": 2, "pdf": 2, "text": 5}
+    assert result["by_type"] == {"docx": 2, "pdf": 2, "rtf": 1, "text": 5}
 
 
 def test_bad_input_leaks_nothing(job: tuple[Path, dict[str, Any]]) -> None:

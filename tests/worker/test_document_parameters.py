@@ -61,8 +61,17 @@ def test_strategy_not_known_is_answered_with_those_that_are() -> None:
 
 
 def test_format_not_built_is_answered_with_those_that_are() -> None:
-    assert "'auto', 'pdf', 'docx', 'html', 'markdown' or 'text'" in mistakes(input_format="odt")["input_format",]
-    assert "'auto', 'pdfium', 'mammoth', 'html' or 'text'" in mistakes(parser="xberg")["parser",]
+    told = "'auto', 'pdf', 'docx', 'html', 'markdown', 'text', 'odt', 'pptx', 'xlsx', 'epub', 'rtf' or 'eml'"
+    assert told in mistakes(input_format="ods")["input_format",]
+    assert "'auto', 'pdfium', 'mammoth', 'html', 'text' or 'xberg'" in mistakes(parser="ocr")["parser",]
+
+
+@pytest.mark.parametrize(("field", "value"), [("parser", "xberg"), ("input_format", "odt"), ("input_format", "eml")])
+def test_what_needs_an_extra_is_refused_without_it(monkeypatch: pytest.MonkeyPatch, field: str, value: str) -> None:
+    assert getattr(Parameters.model_validate(ONE | {field: value}), field) == value
+    monkeypatch.setitem(sys.modules, "xberg", None)
+    message = mistakes(**{field: value})[field,]
+    assert message.startswith("missing_dependency: ") and message.endswith("install the extra 'formats'")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +143,12 @@ def test_all_mistakes_come_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("values", "word"),
-    [({"input_format": "pdf"}, "pdf"), ({"input_format": "docx"}, "docx"), ({"parser": "mammoth"}, "mammoth")],
+    [
+        ({"input_format": "pdf"}, "pdf"),
+        ({"input_format": "docx"}, "docx"),
+        ({"parser": "mammoth"}, "mammoth"),
+        ({"input_format": "eml"}, "eml"),
+    ],
 )
 def test_what_cannot_come_as_text(values: dict[str, Any], word: str) -> None:
     assert word in mistakes(documents=[{"text": "x", "name": "y"}], **values)[()]

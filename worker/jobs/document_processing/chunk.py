@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,14 +41,16 @@ class Chunk:
     headings: list[str]
 
 
-def chunk(parsed: Parsed, chunking: Chunking, topics: Topics | None = None) -> list[Chunk]:
-    """Chunks in order, that cover every character but blanks. `topics` is for the strategy "semantic".
+def chunk(
+    parsed: Parsed, chunking: Chunking, topics: Topics | None = None, given: Sequence[int] | None = None
+) -> list[Chunk]:
+    """Chunks in order, that cover every character but blanks. `topics` or the `given` borders are for "semantic".
 
     Neighbours share at most `overlap`, and nothing across a heading or a border of the strategy: what stands before it
     belongs to another matter. Raises DocumentError `too_many_chunks` or `pattern_timeout`.
     """
     measure = Measure(chunking, markdown=parsed.type not in ("text", "pdf") or bool(parsed.headings))
-    cuts = borders(parsed, chunking, topics)
+    cuts = borders(parsed, chunking, topics) if given is None else list(given)
     pieces = _split(parsed, chunking, cuts, measure)
     _check_amount(len(pieces), 0, len(parsed.text))
     walls = sorted({*cuts, *(heading.start for heading in parsed.headings)})

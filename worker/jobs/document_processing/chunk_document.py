@@ -9,7 +9,7 @@ from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.marks import Marks
 from worker.jobs.document_processing.parsed import Parsed
 from worker.jobs.document_processing.record import failure
-from worker.jobs.document_processing.task import Chunking, ChunkTask
+from worker.jobs.document_processing.task import ChunkTask
 from worker.jobs.shared.files import Record, json_line
 from worker.jobs.shared.workspace import storing
 
@@ -30,19 +30,19 @@ def _chunk(task: ChunkTask) -> int:
         text = Path(task.text_file).read_bytes().decode("utf-8")
         marks = Marks.load(Path(task.marks_file))
     parsed = Parsed(text, marks.type, "", "", page_starts=marks.page_starts, headings=marks.headings)
-    chunks = _cut(parsed, task.chunking, task.topics)
+    chunks = _cut(parsed, task)
     with storing(), Path(task.chunks_file).open("wb") as file:
         file.writelines(_line(task.document_id, text, piece, task.chunking.strategy) for piece in chunks)
     return len(chunks)
 
 
-def _cut(parsed: Parsed, chunking: Chunking, learned: str | None) -> list[Chunk]:
-    if learned is None:
-        return chunk(parsed, chunking)
+def _cut(parsed: Parsed, task: ChunkTask) -> list[Chunk]:
+    if task.topics is None:
+        return chunk(parsed, task.chunking, None, task.borders)
     # Loaded when it is needed: the libraries are large.
     from worker.jobs.document_processing.topics import Topics
 
-    return chunk(parsed, chunking, Topics.load(Path(learned)))
+    return chunk(parsed, task.chunking, Topics.load(Path(task.topics)))
 
 
 def _line(document_id: str, text: str, piece: Chunk, strategy: str) -> bytes:

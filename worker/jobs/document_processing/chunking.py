@@ -1,9 +1,9 @@
-"""Stage 4: each text to its chunks; for the strategy `semantic` all texts are learned from before."""
+"""Stage 4: each text to its chunks. Before, for the strategy `semantic`, all are learned from, or a model is asked."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from worker.context import PermanentError
 from worker.jobs.document_processing import progress
@@ -23,13 +23,15 @@ Parsed = list[tuple[int, Outcome]]
 def chunk_all(job: Job, outcomes: list[Outcome]) -> PermanentError | None:
     """Until all are done or too many have failed: then the answer is the job's error."""
     parsed = [(index, outcome) for index, outcome in enumerate(outcomes, 1) if outcome.record["status"] == PARSED]
-    learns = job.parameters.chunk_strategy == "semantic"
+    borders = _ask(job, parsed)
+    learns = job.parameters.chunk_strategy == "semantic" and len(borders) < len(parsed)
     if learns:
         _learn(job, parsed)
-    job.progress.begin(progress.CHUNK_AFTER_LEARNING if learns else progress.CHUNK, len(parsed))
+    job.progress.begin(_stage(job, learns=learns), len(parsed))
     numbered = {number: outcome for number, (_, outcome) in enumerate(parsed, 1)}
+    pieces = _pieces(job, parsed, borders)
     # What was learned takes more memory than two documents at a time may have.
-    for number, record in job.work_off(numbered, _pieces(job, parsed, learns=learns), "Chunked", one_by_one=learns):
+    for number, record in job.work_off(numbered, pieces, "Chunked", one_by_one=learns):
         _take(job, *parsed[number - 1], record)
         error = verdict(outcomes, job.parameters, len(outcomes))
         if error is not None:
@@ -45,9 +47,16 @@ def stop(outcomes: list[Outcome]) -> None:
             outcome.record.update(failure(DocumentError("stopped", message, stage="chunk", retryable=True)))
 
 
-def _pieces(job: Job, parsed: Parsed, *, learns: bool) -> Iterator[Piece]:
+def _stage(job: Job, *, learns: bool) -> tuple[float, float]:
+    if job.llm is not None:
+        return progress.CHUNK_AFTER_ASKING
+    return progress.CHUNK_AFTER_LEARNING if learns else progress.CHUNK
+
+
+def _pieces(job: Job, parsed: Parsed, borders: Mapping[int, list[int]]) -> Iterator[Piece]:
     for number, (index, outcome) in enumerate(parsed, 1):
         record = outcome.record
+        learned = job.parameters.chunk_strategy == "semantic" and index not in borders
         job.progress.note(number, record["name"], "Chunking", 0.0)
         task = ChunkTask(
             document_id=str(record["document_id"]),
@@ -55,12 +64,13 @@ def _pieces(job: Job, parsed: Parsed, *, learns: bool) -> Iterator[Piece]:
             marks_file=str(job.artefacts.marks_file(record)),
             chunks_file=str(job.artefacts.work_file(index, "chunks")),
             chunking=job.parameters.chunking(),
-            topics=str(job.artefacts.topics) if learns else None,
+            topics=str(job.artefacts.topics) if learned else None,
+            borders=borders.get(index),
         )
         task_file = job.artefacts.work_file(index, "json")
         with storing():
             task.save(task_file)
-        yield number, Order("chunk", task_file, job.parameters.document_timeout, topics=learns)
+        yield number, Order("chunk", task_file, job.parameters.document_timeout, topics=learned)
 
 
 def _take(job: Job, index: int, outcome: Outcome, found: Record) -> None:
@@ -72,6 +82,16 @@ def _take(job: Job, index: int, outcome: Outcome, found: Record) -> None:
     else:
         job.tell_failure(index, outcome)
     job.artefacts.clear(index)
+
+
+def _ask(job: Job, parsed: Parsed) -> dict[int, list[int]]:
+    """See `ask_all`; offline nothing is known of any document."""
+    if job.llm is None:
+        return {}
+    # Only now: what it imports may be missing offline.
+    from worker.jobs.document_processing.asking import ask_all
+
+    return ask_all(job, job.llm, parsed)
 
 
 def _learn(job: Job, parsed: Parsed) -> None:

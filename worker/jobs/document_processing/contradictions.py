@@ -29,6 +29,9 @@ def contradictions(data: Any) -> Iterator[Contradiction]:
     yield from _of_rechunking(given) if data.get("skip_parsing") is True else _of_parsing(given)
     if data.get("chunk_strategy") == "schema" and "schema_definition" not in given:
         yield "schema_definition", "missing", "needed by the chunk_strategy 'schema'"
+    if data.get("mode") == "llm" and data.get("chunk_strategy") != "semantic":
+        message: LiteralString = "'llm' is for the chunk_strategy 'semantic'; for all others no model would be asked"
+        yield "mode", "mode_without_semantic", message
 
 
 def _of_parsing(given: set[str]) -> Iterator[Contradiction]:

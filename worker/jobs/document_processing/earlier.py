@@ -11,7 +11,7 @@ from worker.jobs.document_processing import progress
 from worker.jobs.document_processing.artefacts import DOCUMENTS
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.marks import Marks
-from worker.jobs.document_processing.outcome import Outcome
+from worker.jobs.document_processing.outcome import FALLBACK, Outcome
 from worker.jobs.document_processing.parameters import TextsSource
 from worker.jobs.document_processing.record import PARSED, text_name
 from worker.jobs.document_processing.stage import Job
@@ -45,7 +45,9 @@ def take_over(job: Job, source: TextsSource) -> list[Outcome]:
 
 
 def _outcome(record: dict[str, Any]) -> Outcome:
-    return Outcome(record | {"status": PARSED, "chunks": 0})
+    # How the earlier job has cut it is over.
+    warnings = [warning for warning in record.get("warnings", []) if warning["code"] != FALLBACK]
+    return Outcome(record | {"status": PARSED, "chunks": 0, "warnings": warnings})
 
 
 def _take(job: Job, folder: Path, outcome: Outcome, digest: str | None) -> None:

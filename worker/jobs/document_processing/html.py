@@ -7,7 +7,7 @@ import re
 import html_to_markdown
 from html_to_markdown import ConversionOptions, PreprocessingOptions
 
-from worker.jobs.document_processing.decode import decode, normalise
+from worker.jobs.document_processing.decode import Decoded, decode, normalise
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.markdown import find_headings
 from worker.jobs.document_processing.parsed import Notice, Parsed
@@ -33,7 +33,7 @@ def parse_html(data: bytes, encoding: str | None, charset: str | None = None, *,
 
     Raises DocumentError `binary_content` or `corrupt_file`.
     """
-    decoded = decode(data, encoding, declared=charset or _declared(data[:_SAMPLE]))
+    decoded = decode_page(data, encoding, charset)
     text, notices = to_markdown(decoded.text, strip=strip)
     if strip:
         text, notices = _or_all(decoded.text, text, notices)
@@ -46,6 +46,11 @@ def parse_html(data: bytes, encoding: str | None, charset: str | None = None, *,
         headings=find_headings(text),
         notices=[*decoded.notices, *notices],
     )
+
+
+def decode_page(data: bytes, encoding: str | None, charset: str | None = None) -> Decoded:
+    """As for `parse_html`. Raises DocumentError `binary_content`."""
+    return decode(data, encoding, declared=charset or _declared(data[:_SAMPLE]))
 
 
 def _or_all(html: str, text: str, notices: list[Notice]) -> tuple[str, list[Notice]]:

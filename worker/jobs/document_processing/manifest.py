@@ -17,10 +17,12 @@ _LIBRARIES = (
     "html-to-markdown",
     "mammoth",
     "pypdfium2",
+    "rapidfuzz",
     "regex",
     "scikit-learn",
     "semantic-text-splitter",
     "sentencex",
+    "xberg",
 )
 _REDACTED = "***"
 

@@ -6,13 +6,16 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from worker.context import PermanentError
 from worker.jobs.document_processing.artefacts import CHUNKS, DOCUMENTS
 from worker.jobs.document_processing.parameters import Parameters
+from worker.jobs.shared.llm.usage import LlmUsage
 from worker.jobs.shared.workspace import MANIFEST
 
+# A warning of documents about which a model could not be asked.
+FALLBACK: Final = "llm_fallback"
 _ROWS = 50
 _LONGEST_NAME = 120
 _LONGEST_RESULT_BYTES = 60_000
@@ -45,8 +48,12 @@ def verdict(outcomes: Sequence[Outcome], parameters: Parameters, total: int) -> 
     return None
 
 
-def summary(outcomes: Sequence[Outcome], parameters: Parameters) -> dict[str, object]:
-    """The job's result, below 64 KB whatever the documents are called: lists are cut short before it grows larger."""
+def summary(outcomes: Sequence[Outcome], parameters: Parameters, usage: LlmUsage | None = None) -> dict[str, object]:
+    """The job's result, below 64 KB whatever the documents are called: lists are cut short before it grows larger.
+
+    In mode `llm`, `llm` has the model, the counts of `LlmUsage`, whose items are the questions, and
+    `fallback_documents`: those whose borders were found as offline, because asking about them failed.
+    """
     done = [outcome.record for outcome in outcomes if not outcome.failed]
     rows = [_row(outcome) for outcome in outcomes[:_ROWS]]
     errors = [_error(outcome.record) for outcome in outcomes if outcome.failed][:_ROWS]
@@ -62,10 +69,18 @@ def summary(outcomes: Sequence[Outcome], parameters: Parameters) -> dict[str, ob
         "documents": rows,
         "artifacts": {"documents": DOCUMENTS, "chunks": CHUNKS, "manifest": MANIFEST},
         "errors": errors,
+        "llm": _asked(outcomes, parameters, usage),
     }
     while len(json.dumps(result)) > _LONGEST_RESULT_BYTES:
         max(rows, errors, key=len).pop()
     return result
+
+
+def _asked(outcomes: Sequence[Outcome], parameters: Parameters, usage: LlmUsage | None) -> dict[str, object] | None:
+    if usage is None or parameters.llm is None:
+        return None
+    warned = sum(any(row["code"] == FALLBACK for row in outcome.record["warnings"]) for outcome in outcomes)
+    return {**usage.as_result(parameters.llm.model), "fallback_documents": warned}
 
 
 def _row(outcome: Outcome) -> dict[str, object]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, LiteralString, Self
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -20,13 +19,14 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from worker.jobs.document_processing.charset import text_encoding
 from worker.jobs.document_processing.contradictions import contradictions
-from worker.jobs.document_processing.formats import BINARY, READS, InputFormat, Parser
+from worker.jobs.document_processing.formats import BINARY, EXTRA, READS, InputFormat, Parser, extra_is_there
 from worker.jobs.document_processing.input_document import CONTROL_CHARACTER, Document
 from worker.jobs.document_processing.page_ranges import parse_ranges
 from worker.jobs.document_processing.rules import LONGEST_VALUE, SchemaDefinition
 from worker.jobs.document_processing.task import Chunking, Strategy
 from worker.jobs.document_processing.urls import url_problems
 from worker.jobs.shared.input_files import find_problem
+from worker.jobs.shared.llm.options import LlmMode
 from worker.jobs.shared.source import Location, Source, SourceJob, jobs_of
 
 # Tokens; of the strategy `character`, characters.
@@ -47,7 +47,7 @@ class TextsSource(Source):
         return path
 
 
-class Parameters(BaseModel):
+class Parameters(LlmMode):
     """Sizes are in the unit of `chunk_strategy`: characters for "character", tokens for all others.
 
     Chunks of all strategies are exact parts of the text, in order; no chunk is larger than `chunk_size`, and every
@@ -58,6 +58,9 @@ class Parameters(BaseModel):
     # What is wrong may be the password.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    mode: Literal["offline", "llm"] = Field(
+        "offline", description="'llm': a model says where texts turn to another matter; for 'semantic' only"
+    )
     documents: list[Document] = Field([], min_length=1, max_length=1000, description="needed without 'skip_parsing'")
     skip_parsing: bool = Field(False, strict=True, description="cut the stored texts of 'source' anew; no 'documents'")
     source: TextsSource | None = Field(None, description="the earlier job, such as {'job_id': '...'}")
@@ -109,7 +112,6 @@ class Parameters(BaseModel):
     fail_fast: bool = Field(False, description="stop at the first document that fails")
     max_error_rate: float = Field(1.0, ge=0, le=1, description="stop when a larger part of the documents has failed")
 
-    mode: Literal["offline"] = Field("offline", description="nothing here uses a language model")
     seed: int = Field(42, ge=0, lt=2**32, description="of what 'semantic' learns")
     project_id: str | None = Field(None, max_length=255, description="a label of your own")
     name: str | None = Field(None, max_length=255, description="a label of your own")
@@ -157,6 +159,14 @@ class Parameters(BaseModel):
         if name is None:
             raise ValueError("is not the name of a text encoding, such as utf-8, cp1252 or shift_jis")
         return name
+
+    @field_validator("input_format", "parser")
+    @classmethod
+    def _check_extra(cls, value: Any) -> Any:
+        if (value in EXTRA or value == "xberg") and not extra_is_there():
+            message = "missing_dependency: '{value}' needs xberg, which is not installed; install the extra 'formats'"
+            raise PydanticCustomError("missing_dependency", message, {"value": value})
+        return value
 
     @field_validator("parser")
     @classmethod

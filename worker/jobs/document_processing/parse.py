@@ -34,6 +34,10 @@ def parse(data: bytes, kind: Kind, task: Task, advance: Callable[[float], None])
 def _parse(data: bytes, kind: Kind, task: Task, advance: Callable[[float], None]) -> Parsed:
     # Each library is only loaded when there is a document for it.
     encoding = task.encoding if task.text is None else "utf-8"
+    if task.parser == "xberg":
+        from worker.jobs.document_processing.by_xberg import parse_by_xberg
+
+        return parse_by_xberg(data, kind, task, encoding)
     match kind:
         case "pdf":
             from worker.jobs.document_processing.pdf import parse_pdf
@@ -54,6 +58,10 @@ def _parse(data: bytes, kind: Kind, task: Task, advance: Callable[[float], None]
             from worker.jobs.document_processing.html import parse_html
 
             return parse_html(data, encoding, task.charset, strip=task.strip_boilerplate)
+        case "odt" | "pptx" | "xlsx" | "epub" | "rtf" | "eml":
+            from worker.jobs.document_processing.by_xberg import parse_by_xberg
+
+            return parse_by_xberg(data, kind, task, encoding)
     return _parse_text(decode(data, encoding, task.charset), kind)
 
 

@@ -43,12 +43,12 @@ def parse_pdf(
     Raises DocumentError `encrypted`, `corrupt_file`, `no_such_pages`, `too_many_pages`, `too_many_characters` or
     `no_text_layer`.
     """
-    with closing(_open(data, password)) as document:
-        wanted, notices = _choose(len(document), pages, limits)
+    with closing(open_pdf(data, password)) as document:
+        wanted, notices = choose_pages(len(document), pages, limits)
         read, unreadable = _read_pages(document, wanted, limits, advance)
         entries = list(_read_outline(document))
     if not any(read):
-        raise _without_text(len(wanted), unreadable)
+        raise without_text(len(wanted), unreadable)
     if strip:
         read = strip_repeated(read, keep={plain(entry.title) for entry in entries})
     text, starts, headings = _compose(read, place_headings(read, entries))
@@ -60,11 +60,12 @@ def parse_pdf(
         page_starts=starts,
         pages=len(wanted),
         headings=headings,
-        notices=[*notices, *_truncated(data), *([_unreadable_notice(unreadable)] if unreadable else [])],
+        notices=[*notices, *truncated(data), *([_unreadable_notice(unreadable)] if unreadable else [])],
     )
 
 
-def _open(data: bytes, password: str | None) -> pypdfium2.PdfDocument:
+def open_pdf(data: bytes, password: str | None) -> pypdfium2.PdfDocument:
+    """Raises DocumentError `encrypted` or `corrupt_file`."""
     try:
         return pypdfium2.PdfDocument(data, password=password)
     except pypdfium2.PdfiumError as error:
@@ -76,8 +77,8 @@ def _open(data: bytes, password: str | None) -> pypdfium2.PdfDocument:
         raise DocumentError("corrupt_file", message, stage="parse") from None
 
 
-def _choose(count: int, pages: str | None, limits: Limits) -> tuple[list[int], list[Notice]]:
-    """The indexes of the pages to read."""
+def choose_pages(count: int, pages: str | None, limits: Limits) -> tuple[list[int], list[Notice]]:
+    """The indexes of the pages to read. Raises DocumentError `no_such_pages` or `too_many_pages`."""
     ranges = parse_ranges(pages) if pages is not None else [(1, count)]
     wanted = choose(ranges, count)
     if pages is not None and not wanted:
@@ -140,7 +141,7 @@ def _title(bookmark: pypdfium2.PdfBookmark) -> str:
         return ""
 
 
-def _truncated(data: bytes) -> list[Notice]:
+def truncated(data: bytes) -> list[Notice]:
     """PDFium puts together what it can find, and does not tell that the file ends too early."""
     linearized = _LINEARIZED.search(data[:_EDGE])
     length = _LENGTH.search(linearized[0]) if linearized else None
@@ -150,7 +151,7 @@ def _truncated(data: bytes) -> list[Notice]:
     return [Notice("truncated", message)]
 
 
-def _without_text(count: int, unreadable: int) -> DocumentError:
+def without_text(count: int, unreadable: int = 0) -> DocumentError:
     if unreadable == count:
         return DocumentError("corrupt_file", "The document is damaged: none of its pages can be read.", stage="parse")
     message = f"None of the {count:,} pages has text; the document may be scanned, and images are not read."

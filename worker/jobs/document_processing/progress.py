@@ -16,6 +16,8 @@ BOILERPLATE: Final = (0.72, 0.77)
 LEARN: Final = (0.77, 0.85)
 CHUNK: Final = (0.77, 0.97)
 CHUNK_AFTER_LEARNING: Final = (0.85, 0.97)
+ASK: Final = (0.77, 0.92)
+CHUNK_AFTER_ASKING: Final = (0.92, 0.97)
 MANIFEST: Final = (0.97, 1.0)
 
 

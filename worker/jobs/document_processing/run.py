@@ -12,6 +12,7 @@ from worker.jobs.document_processing.chunking import chunk_all, stop
 from worker.jobs.document_processing.crew import Crew
 from worker.jobs.document_processing.earlier import take_over
 from worker.jobs.document_processing.manifest import make_manifest
+from worker.jobs.document_processing.model import opened_model
 from worker.jobs.document_processing.outcome import Outcome, summary, verdict
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.parsing import parse_all
@@ -34,18 +35,23 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     """Process all documents and return the summary; the data is in the job's folder.
 
     Raises PermanentError `no_documents_parsed`, `document_failed` (fail_fast), `too_many_errors` (max_error_rate),
-    `learning_failed`, `missing_dependency` or what the source of texts raises, StorageError and JobCancelled; after
-    these two no artefact is left.
+    `learning_failed`, `missing_dependency` or what the source of texts raises, in mode `llm` also what `open_llm` and
+    `Llm.map` raise, StorageError and JobCancelled; after these no artefact is left.
     """
     require(_MODULES, "documents")
     require(_PIPELINE_MODULES.get(parameters.chunk_strategy, ()), "pipeline")
     started = datetime.now(UTC)
     told = progress.Progress(ctx)
     outcomes: list[Outcome] = []
-    with workspace(ctx, PUBLISHED, kept=PARSED) as work, Crew(ctx.processes) as crew:
+    with (
+        # Before anything is read: without its key, say, nothing comes of the job.
+        opened_model(ctx, parameters) as llm,
+        workspace(ctx, PUBLISHED, kept=PARSED) as work,
+        Crew(ctx.processes) as crew,
+    ):
         artefacts = Artefacts(work)
         artefacts.open()
-        error = _stages(Job(ctx, parameters, artefacts, crew, told), outcomes)
+        error = _stages(Job(ctx, parameters, artefacts, crew, told, llm), outcomes)
         told.begin(progress.MANIFEST, len(outcomes))
         told.overall("Writing the manifest", 0.0)
         artefacts.add_documents(outcome.record for outcome in outcomes)
@@ -53,7 +59,7 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     if error is not None:
         raise error
     told.finish()
-    return summary(outcomes, parameters)
+    return summary(outcomes, parameters, None if llm is None else llm.usage)
 
 
 def _stages(job: Job, outcomes: list[Outcome]) -> PermanentError | None:

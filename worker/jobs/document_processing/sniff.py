@@ -7,29 +7,34 @@ import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from worker.jobs.document_processing.archive import WORD, recognise_archive
+from worker.jobs.document_processing.archive import recognise_archive
 from worker.jobs.document_processing.errors import DocumentError
-from worker.jobs.document_processing.formats import BINARY, READS, InputFormat, Kind, Parser
+from worker.jobs.document_processing.formats import (
+    BINARY,
+    EXTRA,
+    NAMES,
+    READS,
+    InputFormat,
+    Kind,
+    Parser,
+    extra_is_there,
+)
+from worker.jobs.document_processing.mail import is_mail, refuse_sealed
 from worker.jobs.document_processing.parsed import Notice
 
-BUILT = "PDF, Word (DOCX), HTML, Markdown and plain text"
+BUILT = (
+    "PDF, Word (DOCX), HTML, Markdown, plain text and, with the extra 'formats', ODT, PPTX, XLSX, EPUB, RTF and e-mail"
+)
 
-_NAMES: dict[Kind, str] = {
-    "pdf": "a PDF document",
-    "docx": WORD,
-    "html": "an HTML page",
-    "markdown": "text",
-    "text": "text",
-}
 _SAMPLE = 1024
 # A comment can be read in one way only: else the ways to read many of them would multiply.
 _HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:[^-]|-(?!->))*-->\s*)*<(?:!doctype\s+html|html)\b", re.I)
 _TAG = re.compile(rb"<[a-z!][^<>]*>", re.I)
 _ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06")
+_RICH_TEXT = b"{\\rtf"
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OTHERS = (
     (_OLD_OFFICE, "an old office document"),
-    (b"{\\rtf", "a rich text document"),
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
@@ -41,10 +46,10 @@ _MARKDOWN = {".md", ".markdown", ".mdown", ".mkd"}
 _HTML_SUFFIXES = {".html", ".htm", ".xhtml"}
 _PROMISES = {
     **dict.fromkeys([*_MARKDOWN, ".txt", ".text"], "text"),
-    **dict.fromkeys(_HTML_SUFFIXES, _NAMES["html"]),
-    **dict.fromkeys([".docx", ".docm"], WORD),
-    **dict.fromkeys([".doc", ".odt", ".rtf", ".xlsx", ".pptx", ".epub", ".zip", ".png", ".jpg"], "something else"),
-    ".pdf": _NAMES["pdf"],
+    **dict.fromkeys(_HTML_SUFFIXES, NAMES["html"]),
+    **dict.fromkeys([".docx", ".docm"], NAMES["docx"]),
+    **dict.fromkeys([".doc", ".ods", ".odp", ".xls", ".ppt", ".zip", ".png", ".jpg"], "something else"),
+    **{f".{kind}": NAMES[kind] for kind in ("pdf", *EXTRA)},
 }
 
 
@@ -61,8 +66,11 @@ def sniff(data: bytes, name: str, input_format: InputFormat, parser: Parser = "a
     """
     _refuse_empty(data)
     found = _recognise(data, name)
+    if found is None and _may_be_mail(name, input_format, parser) and is_mail(data):
+        refuse_sealed(data)
+        found = "eml"
     kind = _as_read(_as_asked(found, name, input_format), name, parser)
-    return Sniffed(kind, _mismatch(name, _NAMES[found or "text"]))
+    return Sniffed(kind, _mismatch(name, NAMES[found or "text"]))
 
 
 def sniff_inline(data: bytes, name: str, input_format: InputFormat, parser: Parser = "auto") -> Sniffed:
@@ -89,11 +97,13 @@ def _recognise(data: bytes, name: str) -> Kind | None:
     if _is_pdf(data, name):
         return "pdf"
     if data.startswith(_ARCHIVES):
-        what = recognise_archive(data)
-        if what == WORD:
-            return "docx"
+        kind, what = recognise_archive(data)
+        if kind is not None:
+            return kind
         raise _unsupported(f"This is {what}, which cannot be read; what can be read is {BUILT}.")
     _refuse_others(data)
+    if data.startswith(_RICH_TEXT):
+        return "rtf"
     return "html" if _is_html(data, name) else None
 
 
@@ -116,6 +126,13 @@ def _is_html_by_name(sample: bytes, name: str) -> bool:
     return suffix_of(name) in _HTML_SUFFIXES and bool(_TAG.search(sample))
 
 
+def _may_be_mail(name: str, input_format: InputFormat, parser: Parser) -> bool:
+    """A text that looks like a message is one only by its name, and a message is text for who wants it so."""
+    if input_format == "auto":
+        return suffix_of(name) == ".eml" and "eml" in READS[parser]
+    return input_format == "eml"
+
+
 def _refuse_others(data: bytes) -> None:
     if data.startswith(_OLD_OFFICE) and _LOCKED in data:
         message = "The office document is encrypted; only PDFs are opened by 'password'. Save it without one."
@@ -126,14 +143,13 @@ def _refuse_others(data: bytes) -> None:
 
 
 def _as_asked(found: Kind | None, name: str, input_format: InputFormat) -> Kind:
-    match input_format:
-        case "auto":
-            return found or _kind_of_text(name)
-        case "pdf" | "docx" if found != input_format:
-            message = f"This is not {_NAMES[input_format]}, although input_format says so; it may be damaged."
-            raise DocumentError("corrupt_file", message, stage="sniff")
+    if input_format == "auto":
+        return found or _kind_of_text(name)
+    if input_format in BINARY and found != input_format:
+        message = f"This is not {NAMES[input_format]}, although input_format says so; it may be damaged."
+        raise DocumentError("corrupt_file", message, stage="sniff")
     if found in BINARY and found != input_format:
-        what = _NAMES[found]
+        what = NAMES[found]
         raise _unsupported(f"This is {what}, but input_format says '{input_format}'; 'auto' would read it.")
     return input_format
 
@@ -141,7 +157,9 @@ def _as_asked(found: Kind | None, name: str, input_format: InputFormat) -> Kind:
 def _as_read(kind: Kind, name: str, parser: Parser) -> Kind:
     """The kind as which `parser` reads it: that of text shows the source of a page."""
     if kind not in READS[parser]:
-        raise _unsupported(f"This is {_NAMES[kind]}, which the parser '{parser}' cannot read; 'auto' would.")
+        raise _unsupported(f"This is {NAMES[kind]}, which the parser '{parser}' cannot read; 'auto' would.")
+    if (kind in EXTRA or parser == "xberg") and not extra_is_there():
+        raise _unsupported(f"This is {NAMES[kind]}, which is read only where the extra 'formats' is installed.")
     return _kind_of_text(name) if parser == "text" and kind == "html" else kind
 
 

@@ -14,15 +14,19 @@ from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.progress import Progress
 from worker.jobs.document_processing.record import failure
 from worker.jobs.shared.files import Record
+from worker.jobs.shared.llm.session import Llm
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
+    """`llm`: in mode `llm`."""
+
     ctx: JobContext
     parameters: Parameters
     artefacts: Artefacts
     crew: Crew
     progress: Progress
+    llm: Llm | None = None
 
     def work_off(
         self, outcomes: Mapping[int, Outcome], pieces: Iterator[Piece], done: str, *, one_by_one: bool = False

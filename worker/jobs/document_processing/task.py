@@ -88,7 +88,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class ChunkTask:
-    """How to cut a text that is parsed. `topics`: the folder of what `FitTask` has learned, for "semantic"."""
+    """How to cut a text that is parsed. For "semantic": `topics` is the folder of what `FitTask` has learned, or
+    `borders` are where a model says that another matter begins."""
 
     document_id: str
     text_file: str
@@ -96,6 +97,7 @@ class ChunkTask:
     chunks_file: str
     chunking: Chunking
     topics: str | None = None
+    borders: list[int] | None = None
 
     def save(self, file: Path) -> None:
         file.write_text(json.dumps(asdict(self)), "utf-8")
