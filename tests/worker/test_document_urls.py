@@ -216,11 +216,12 @@ def test_cancelling_while_a_server_hangs(web: Web, folder: Path) -> None:
 
 
 def test_cancelling_while_a_name_server_hangs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, answer = threading.Event(), threading.Event()
+    asked, answer, waited = threading.Event(), threading.Event(), threading.Event()
 
     def silent(*rest: Any, **more: Any) -> Any:
         asked.set()
-        answer.wait(30)
+        answer.wait(5)
+        waited.set()
         raise socket.gaierror(socket.EAI_AGAIN, "later")
 
     def stop() -> None:
@@ -230,7 +231,7 @@ def test_cancelling_while_a_name_server_hangs(folder: Path, monkeypatch: pytest.
     monkeypatch.setattr(socket, "getaddrinfo", silent)
     with pytest.raises(JobCancelled):
         records(folder, UrlRules("public"), "http://documents.test/", stop=stop)
-    assert not answer.is_set(), "nobody has waited for it"
+    assert not waited.is_set()
     answer.set()
 
 
@@ -277,13 +278,15 @@ def test_redirects_are_followed_three_times(web: Web, folder: Path) -> None:
     assert web.paths == ["/2", "/3", "/4", "/5", "/1", "/2", "/3", "/4"]
 
 
-@pytest.mark.parametrize("way", ["/found?ä=ö ü", "../found?%C3%A4=%C3%B6%20%C3%BC", "{origin}/found?ä=ö ü"])
+@pytest.mark.parametrize(
+    "way", ["/found?ä=ö ü", "../found?%C3%A4=%C3%B6%20%C3%BC", "{origin}/found?ä=ö ü", "/found?ä=ö ü" + "x" * 3000]
+)
 def test_redirects_in_all_forms(web: Web, folder: Path, way: str) -> None:
     web.redirect("/a/b", way.format(origin=web.origin))
     web.pages["/found"] = Page(HTML)
     (record,) = records(folder, listed(web), f"{web.origin}/a/b")
     assert record["status"] == "completed"
-    assert web.paths[1] == "/found?%C3%A4=%C3%B6%20%C3%BC"
+    assert web.paths[1].rstrip("x") == "/found?%C3%A4=%C3%B6%20%C3%BC"
 
 
 @pytest.mark.parametrize(

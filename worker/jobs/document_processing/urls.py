@@ -29,7 +29,7 @@ class Refusal(NamedTuple):
 def canonical(url: str) -> str:
     """The address as it is fetched: without a fragment, which stays with the reader. Raises ValueError."""
     url = url.partition("#")[0]
-    if not has_form(url, _PATH_AND_QUERY) or len(url) > LONGEST_URL:
+    if not has_form(url, _PATH_AND_QUERY):
         raise ValueError(
             "must look like https://host/path?query, without a user or a password, in percent-encoded ASCII"
         )
