@@ -87,7 +87,7 @@ def load_model(dotted: str) -> type[BaseModel]:
 def _validate(model: type[BaseModel], parameters: dict[str, Any], most_bytes: int) -> BaseModel:
     text = orjson.dumps(parameters)
     if len(text) > most_bytes:
-        raise PayloadTooLargeError(f"The parameters are larger than {most_bytes} bytes")
+        raise PayloadTooLargeError(f"The parameters are larger than {most_bytes} bytes; name a file instead")
     try:
         # As JSON, so that strict models still take texts for paths and lists for tuples.
         return model.model_validate_json(text)

@@ -44,9 +44,10 @@ async def plan(settings: Settings, body: PipelineBody, once: str | None) -> dict
         try:
             drafts[stage] = await check_body(settings, wanted)
         except InvalidParameterError as refusal:
-            problems += [_relocated(stage, detail["loc"], detail["msg"]) for detail in refusal.context["details"]]
+            problems += [_relocated(stage, each["loc"], each["msg"], body) for each in refusal.context["details"]]
     if problems:
-        raise InvalidParameterError(problems)
+        # Two stages read the taxonomy.
+        raise InvalidParameterError(list(dict.fromkeys(problems)))
     return drafts
 
 
@@ -119,7 +120,9 @@ def _id_for(body: PipelineBody, once: str, stage: str) -> uuid.UUID:
     return uuid.UUID(bytes=hashlib.blake2b(said, digest_size=16).digest(), version=4)
 
 
-def _relocated(stage: str, loc: list[str | int] | tuple[str | int, ...], msg: str) -> Problem:
+def _relocated(
+    stage: str, loc: list[str | int] | tuple[str | int, ...], msg: str, body: PipelineBody | None = None
+) -> Problem:
     """`parameters.X` of a stage is `STAGE.X` of the body, but for what stands at the top."""
     if not loc or loc[0] != "parameters":
         return tuple(loc), msg
@@ -127,6 +130,6 @@ def _relocated(stage: str, loc: list[str | int] | tuple[str | int, ...], msg: st
     if stage == DOCUMENTS and rest[:1] == ("documents",):
         return rest, msg
     if rest[:1] == ("taxonomy",):
-        inside = rest[2:] if rest[1:2] == ("taxonomy",) else rest[1:]
-        return ("taxonomy", *inside), msg
+        is_wrapped = body is not None and body.taxonomy is not None and _source_of(body.taxonomy) != body.taxonomy
+        return ("taxonomy", *rest[2 if is_wrapped else 1 :]), msg
     return (stage, *rest), msg

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import redis
@@ -193,6 +194,20 @@ class System:
 def running(folder: Path) -> Iterator[System]:
     system = System(folder)
     try:
+        yield system
+    finally:
+        system.stop()
+
+
+S = TypeVar("S", bound=System)
+
+
+@contextmanager
+def working(system: S) -> Iterator[S]:
+    """With a server and a worker, until the end of the test."""
+    try:
+        system.server()
+        system.worker()
         yield system
     finally:
         system.stop()

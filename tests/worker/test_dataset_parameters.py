@@ -47,6 +47,7 @@ def test_defaults() -> None:
         ({"mode": "llm", "llm": LLM, "generation_mode": "classification"}, "for mode 'llm' there are: instruction, qa"),
         ({"mode": "llm", "llm": LLM, "generation_mode": "question", "schema": "qa"}, "'qa' does not fit"),
         ({"llm": LLM}, "llm is for mode 'llm'"),
+        ({"fail_fast": True}, "fail_fast is for mode 'llm'"),
         ({"mode": "llm", "llm": {**LLM, "api_key": "sk-1"}}, "not permitted"),
         ({"prompt": "Say {text:>999999999}", "mode": "llm", "llm": LLM}, r"has the placeholder \{text:\}"),
         ({"prompt": "Say {text!r}", "mode": "llm", "llm": LLM}, r"has the placeholder \{text!\}"),
@@ -71,7 +72,7 @@ def test_defaults() -> None:
         ({"selected_categories": [" "], "source": {"job_id": "a"}}, "is blank"),
         ({"only_validated": True, "data_source": "chunks"}, "only_validated is for extractions"),
         ({"record_schema": "alpaca"}, "not permitted"),
-        ({"taxonomy": {"taxonomy": {"name": "a", "children": [{}]}}}, "children.0.name: Field required"),
+        ({"taxonomy": {"taxonomy": {"name": "a", "children": [{}]}}}, r"children\.0\.name\s+schema_mismatch"),
         ({"source": {}}, "give one of job_id, path"),
         ({"source": {"job_id": "a", "path": "b"}}, "give one of job_id, path"),
         ({"source": {"path": "/etc/passwd"}}, "relative to the input folder"),
@@ -103,14 +104,44 @@ def test_the_schema_fits_the_mode(mode: str, more: dict[str, Any], schema: str) 
         {"generation_mode": "classification"},
         {"generation_mode": "classification", "source": {"job_id": "a"}, "data_source": "chunks"},
         {"generation_mode": "classification", "source": {"path": "a"}},
-        {"generation_mode": "classification", "taxonomy": {"taxonomy": {"name": "a"}}},
+        {"generation_mode": "classification", "taxonomy": {"taxonomy": {"name": "a", "children": [{"name": "b"}]}}},
         {"selected_categories": ["a"]},
     ],
 )
 def test_labels_required(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="needs categories: give an extraction job") as caught:
         made(**values)
-    assert caught.value.errors()[0]["type"] == "labels_required"
+    (error,) = caught.value.errors()
+    field = "selected_categories" if "selected_categories" in values else "generation_mode"
+    assert (error["type"], error["loc"]) == ("labels_required", (field,))
+
+
+EXTRACTIONS = [
+    {"text": "a", "category_path": ["pumps", "other"]},
+    {"text": "b", "category_path": ["tanks", "other"], "category_id": "t1"},
+]
+
+
+def test_a_selection_from_what_came_with_the_request() -> None:
+    source = {"extractions": EXTRACTIONS}
+    assert made(source=source, selected_categories=["pumps", "t1", "pumps/other"])
+    given = {"source": source, "selected_categories": ["pumps", "pumsp", "other", "valves"]}
+    with pytest.raises(ValidationError) as caught:
+        made(**given)
+    told = [(error["loc"], error["msg"]) for error in caught.value.errors()]
+    assert [place for place, _ in told] == [("selected_categories", n) for n in (1, 2, 3)]
+    assert told[0][1] == "unknown_category: There is no category 'pumsp'. Did you mean 'pumps', 'pumps/other'?"
+    assert told[1][1].startswith("ambiguous_category: 'other' is the name of several categories: 'pumps/other', ")
+    more = {"taxonomy": {"taxonomy": {"name": "t", "children": [{"name": "valves"}]}}}
+    with pytest.raises(ValidationError) as caught:
+        made(**given, **more)
+    assert [error["loc"][1] for error in caught.value.errors()] == [1, 2]
+    # What the others have is known when they are there.
+    assert made(**given, taxonomy={"job_id": "t"})
+    assert made(**{**given, "source": {"job_id": "e"}})
+    lines = [{"chunk_id": "c", "path": ["pumps"]}]
+    with pytest.raises(ValidationError, match=r"selected_categories\.0"):
+        made(source={"assignments": lines, "chunks": [{"text": "x"}]}, selected_categories=["valves"])
 
 
 def test_what_may_have_labels_is_taken() -> None:

@@ -87,8 +87,10 @@ def test_chunks_alone_leave_labels_aside(root: Path) -> None:
 
 
 def test_labels_required_when_the_job_turns_out_to_have_none(root: Path) -> None:
-    assert error_of(root, {"job_id": "documents"}, **CLASSES).code == "labels_required"
-    assert error_of(root, {"job_id": "documents"}, selected_categories=["safety"]).code == "labels_required"
+    error = error_of(root, {"job_id": "documents"}, **CLASSES)
+    assert error.code == "labels_required" and "generation_mode 'classification' needs categories" in str(error)
+    error = error_of(root, {"job_id": "documents"}, selected_categories=["safety"])
+    assert error.code == "labels_required" and "selected_categories needs categories" in str(error)
     assert error_of(root, {"job_id": "sorted"}, only_validated=True).code == "labels_required"
 
 
@@ -134,14 +136,32 @@ def test_selected_categories_by_id_name_and_path(root: Path, name: str) -> None:
 
 
 def test_unknown_and_ambiguous_categories(root: Path) -> None:
-    error = error_of(root, {"job_id": "found"}, selected_categories=["transprot"])
+    error = error_of(root, {"job_id": "found"}, selected_categories=["storage", "transprot"])
     assert error.code == "unknown_category" and "Did you mean 'transport'" in str(error)
+    assert "selected_categories.1: There is no category 'transprot'." in str(error)
     more = support.extractions(CHUNKS[:1], category_path=["other", "tanks"], category_id="other-tanks")
     support.write_lines(root / "input" / "more.jsonl", [*support.extractions(CHUNKS), *more])
     error = error_of(root, {"path": "more.jsonl"}, data_source="extract", selected_categories=["tanks"])
     assert error.code == "ambiguous_category" and "'other/tanks', 'storage/tanks'" in str(error)
     error = error_of(root, {"job_id": "found"}, selected_categories=["unused"], taxonomy={"job_id": "sorted"})
     assert error.code == "no_records" and "48 are not in selected_categories" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [("NaN", "Line 2 is not JSON"), ("1e999", "'confidence' must be from 0 to 1"), ("-0.1", "Line 2: the field 'conf")],
+)
+def test_a_confidence_that_is_none(root: Path, value: str, words: str) -> None:
+    line = json.dumps({**support.extractions(CHUNKS)[0], "confidence": 0.75})
+    (root / "input" / "bad.jsonl").write_text(f"{line}\n{line.replace('0.75', value)}")
+    error = error_of(root, {"path": "bad.jsonl"}, data_source="extract")
+    assert error.code == "schema_mismatch" and words in str(error)
+
+
+def test_a_similarity_that_is_none(root: Path) -> None:
+    support.write_lines(root / "input" / "bad.jsonl", [{"chunk_id": "c", "path": ["a"], "similarity": -1.5}])
+    source = {"path": "bad.jsonl", "chunks": {"path": "chunks.jsonl"}}
+    assert "'similarity' must be from -1 to 1" in str(error_of(root, source, data_source="taxonomy"))
 
 
 def test_coverage_counts_the_categories_of_the_taxonomy(root: Path) -> None:
@@ -152,9 +172,7 @@ def test_coverage_counts_the_categories_of_the_taxonomy(root: Path) -> None:
     assert result["quality"]["category_coverage"] == 1.0
     (root / "input" / "bad.json").write_text('{"name": "a", "children": [{}]}')
     error = error_of(root, {"job_id": "found"}, taxonomy={"path": "bad.json"})
-    assert error.code == "schema_mismatch" and "children.0.name: Field required" in str(error)
-    (root / "input" / "bad.json").write_text("[]")
-    assert error_of(root, {"job_id": "found"}, taxonomy={"path": "bad.json"}).code == "schema_mismatch"
+    assert error.code == "schema_mismatch" and "'taxonomy', at children.0.name: Field required" in str(error)
 
 
 def test_spans_and_entities_of_extractions(root: Path) -> None:

@@ -226,11 +226,15 @@ def test_halves_of_characters_do_no_harm(tmp_path: Path) -> None:
 
 def test_huge_texts(tmp_path: Path) -> None:
     texts = [support.text(n, 3) for n in range(4)] + [support.text(100, 20_000), "x" * 1_000_000]
-    result = support.generate(tmp_path, of_texts(texts), formats=["jsonl", "csv", "parquet"], split_by="record")
+    source = {"path": "chunks.jsonl"}
+    (tmp_path / "input").mkdir()
+    lines = [{"chunk_id": f"c{n}", "document_id": f"d{n}", "text": text} for n, text in enumerate(texts)]
+    support.write_lines(tmp_path / "input" / "chunks.jsonl", lines)
+    result = support.generate(tmp_path, source, formats=["jsonl", "csv", "parquet"], split_by="record")
     assert result["quality"]["groundedness"] == 1.0
     longest = max(len(record["input"]) for _, record in support.records(tmp_path / "jobs" / "own"))
     assert longest == len(texts[4]) > 1_000_000
-    limited = support.generate(tmp_path, of_texts(texts), "limited", max_record_tokens=1000)
+    limited = support.generate(tmp_path, source, "limited", max_record_tokens=1000)
     assert limited["rejected"]["too_long"] > 0
 
 

@@ -36,11 +36,21 @@ def test_statements_begin_with_the_indented_first_line_of_a_paragraph_too() -> N
     assert found == ["Prices of Smith Co", "The harvest\nwas good.", "It ended.", "Rain", "a = 1\n    b = 2\n c"]
 
 
-def test_statements_of_very_long_lines_take_no_long_time() -> None:
-    begin = time.monotonic()
-    for text in ("a" * 300_000, "a " * 300_000, " " * 300_000 + "a", "a\n " * 100_000, "\x0b" * 300_000):
+def work_of(text: str) -> float:
+    """Of this thread alone, and the least of several: others do not count."""
+    spent = []
+    for _ in range(5):
+        begin = time.thread_time()
         statements(text)
-    assert time.monotonic() - begin < 5
+        spent.append(time.thread_time() - begin)
+    return min(spent)
+
+
+@pytest.mark.parametrize("unit", ["a", "a ", " ", "a\n ", "\n  ", "\x0b", "\t\n"])
+def test_statements_of_a_text_eight_times_as_long_are_about_eight_times_the_work(unit: str) -> None:
+    """With the square of the length it would be 64 times."""
+    short, long = (unit * (length // len(unit)) + "a" for length in (10_000, 80_000))
+    assert work_of(long) < 24 * work_of(short)
 
 
 def test_very_long_text_is_joined_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from worker.jobs.extraction.relations import normalised
 from worker.jobs.extraction.sentences import in_context, runs, smoothed
 from worker.jobs.extraction.space import profile_of
 from worker.jobs.shared.sentences import sentences_of
+from worker.jobs.shared.taxonomy import root_of
 
 TREE = {
     "name": "t",
@@ -32,7 +33,7 @@ CHILD_ONLY = [[0.20, 0.40, 0.20, 0.50]]
 
 
 def decision(*, contextual: bool = True, threshold: float = 0.5, selected: list[str] | None = None) -> Decision:
-    return Decision(categories_of(TREE, selected, 3), threshold, is_contextual=contextual)
+    return Decision(categories_of(root_of(TREE), selected, 3), threshold, is_contextual=contextual)
 
 
 def wanted(made: Decision, similarities: list[list[float]]) -> list[str]:
@@ -54,7 +55,9 @@ def test_below_the_least_similarity_there_is_no_category() -> None:
 
 
 def test_a_category_alone_stands_against_the_least_similarity() -> None:
-    alone = Decision(categories_of({"name": "t", "children": [{"name": "A"}]}, None, 3), 0.5, is_contextual=True)
+    alone = Decision(
+        categories_of(root_of({"name": "t", "children": [{"name": "A"}]}), None, 3), 0.5, is_contextual=True
+    )
     found = alone.confidences(np.array([[0.10], [0.13], [0.30]], dtype=np.float32))[:, 0]
     assert found == pytest.approx([0.5, 1 / (1 + np.exp(-1)), 0.9987], abs=1e-3)
 
@@ -93,7 +96,7 @@ def test_profile() -> None:
         "description": "the sky by night",
         "keywords": [{"term": "moon", "weight": 4.0}, {"term": "full moon", "weight": 2.0}],
     }
-    (category,) = categories_of({"name": "t", "children": [node]}, None, 1)
+    (category,) = categories_of(root_of({"name": "t", "children": [node]}), None, 1)
     profile = profile_of(category, lambda text: text.lower().split())
     assert profile == {"night": 3, "sky": 3, "the": 1, "by": 1, "moon": 1.5, "full": 0.5}
 

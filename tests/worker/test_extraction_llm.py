@@ -2,75 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from samples.document_support import FakeContext, read_lines
-from samples.extraction_support import TAXONOMY, corpus
-from samples.llm_stub import HANG, NONSENSE, Answer, Asked, llm_stub, refused
+from samples.extraction_llm_support import (
+    ASTRONOMY,
+    COOKING,
+    NAMED,
+    SAILING,
+    SEA,
+    SKY,
+    LlmJob,
+    by_passage,
+    found,
+    is_judging,
+    judged,
+)
+from samples.extraction_support import corpus
+from samples.llm_stub import HANG, NONSENSE, Answer, Asked, refused
 
 from worker.context import JobCancelled, PermanentError, RetryableError
 from worker.jobs.extraction.parameters import Parameters
 from worker.jobs.extraction.run import run
-
-SKY = "We looked at the moon through a telescope. Later the dough went into the oven."
-SEA = "The rudder broke in the harbour. Nobody was hurt."
-CHUNKS = [
-    {"chunk_id": "d:0", "document_id": "d", "text": SKY, "start": 10, "end": 10 + len(SKY)},
-    {"chunk_id": "d:1", "document_id": "d", "text": SEA, "start": 200, "end": 200 + len(SEA)},
-]
-ASTRONOMY, COOKING, SAILING = "astronomy", "cooking", "sailing"
-NAMED = {
-    "name": "hobbies",
-    "children": [{**node, "id": str(node["name"]).lower()} for node in TAXONOMY["children"]],
-}
-Reply = Callable[[Asked], Answer]
-
-
-def found(*findings: tuple[str, str, float]) -> dict[str, Any]:
-    rows = [{"category_id": name, "quote": quote, "confidence": sure} for name, quote, sure in findings]
-    return {"findings": rows}
-
-
-def is_judging(asked: Asked) -> bool:
-    return "You check" in asked.text
-
-
-class LlmJob:
-    """A run of the job against a stand-in that answers so."""
-
-    def __init__(
-        self,
-        tmp_path: Path,
-        answer: Reply | Answer,
-        name: str = "job",
-        llm: dict[str, Any] | None = None,
-        **values: Any,
-    ) -> None:
-        chunks = values.pop("chunks", CHUNKS)
-        (tmp_path / "chunks.jsonl").write_text("".join(json.dumps(chunk) + "\n" for chunk in chunks))
-        self.ctx = FakeContext(tmp_path / name, tmp_path, values.pop("check", lambda: None))
-        with llm_stub(answer) as self.stub:
-            self.ctx.llm_base_urls = (self.stub.base_url,)
-            options = self.stub.options(**(llm or {}))
-            given = {"source": {"path": "chunks.jsonl"}, "taxonomy": {"taxonomy": NAMED}, "mode": "llm", "llm": options}
-            self.result: Any = run(self.ctx, Parameters.model_validate({**given, **values}))
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return read_lines(self.ctx.folder / "extractions.jsonl")
-
-    @property
-    def told(self) -> list[tuple[str, str]]:
-        return [(line["category_id"], line["text"]) for line in self.lines]
-
-
-def by_passage(sky: Answer, sea: Answer) -> Reply:
-    return lambda asked: sky if SKY in asked.text else sea
 
 
 def test_quotes_of_the_model_become_spans_of_the_document(tmp_path: Path) -> None:
@@ -176,6 +131,28 @@ def test_nothing_but_nonsense_fails_the_job(tmp_path: Path) -> None:
     assert caught.value.code == "llm_bad_reply" and list((tmp_path / "job").iterdir()) == []
 
 
+@pytest.mark.parametrize("limit", [{"fail_fast": True}, {"max_error_rate": 0.4}])
+def test_more_failures_than_wanted_fail_the_job(tmp_path: Path, limit: dict[str, Any]) -> None:
+    answer = by_passage(NONSENSE, found((SAILING, "rudder", 1)))
+    with pytest.raises(PermanentError, match=r"1 item failed \(llm\), more than fail_fast or max_error_rate") as caught:
+        LlmJob(tmp_path, answer, **limit)
+    assert caught.value.code == "too_many_errors" and list((tmp_path / "job").iterdir()) == []
+    assert LlmJob(tmp_path, answer, "b", max_error_rate=0.5).result["failed_chunks"] == 1
+
+
+def test_the_first_failure_stops_all_others(tmp_path: Path) -> None:
+    asked: list[Asked] = []
+
+    def answer(said: Asked) -> Answer:
+        asked.append(said)
+        return NONSENSE
+
+    with pytest.raises(PermanentError, match="too_many_errors"):
+        LlmJob(tmp_path, answer, chunks=corpus(50), fail_fast=True, llm={"concurrency": 1})
+    # It was told what is wrong once.
+    assert len(asked) == 2
+
+
 def test_an_endpoint_that_hangs_for_one_chunk(tmp_path: Path) -> None:
     job = LlmJob(tmp_path, by_passage(HANG, found((SAILING, "rudder", 1))), llm={"timeout": 0.5})
     assert job.told == [(SAILING, "rudder")]
@@ -194,18 +171,6 @@ def test_the_budget_is_kept(tmp_path: Path) -> None:
     job = LlmJob(tmp_path, found(), chunks=corpus(12), llm={"max_requests": 5}, batch_size=3)
     assert len(job.stub.asked) == 5 and job.result["failed_chunks"] == 7
     assert {error["code"] for error in job.result["errors"]} == {"llm_budget_spent"}
-
-
-def judged(right: Callable[[int], bool]) -> Reply:
-    finds = by_passage(found((ASTRONOMY, "the moon", 0.9), (COOKING, "the dough", 0.8)), found())
-
-    def answer(asked: Asked) -> Answer:
-        if not is_judging(asked):
-            return finds(asked)
-        numbers = [int(number) for number in re.findall(r"^(\d+)\. category", asked.text, re.M)]
-        return {"verdicts": [{"number": number, "is_right": right(number)} for number in [*numbers, 77]]}
-
-    return answer
 
 
 def test_the_second_look_may_take_away(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from worker.jobs.extraction.parameters import BUILT_IN, Parameters
 from worker.jobs.extraction.run import run
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.source import SourceJob
+from worker.jobs.shared.taxonomy import root_of
 
 GIVEN = {"source": {"chunks": [{"text": "a star"}]}, "taxonomy": {"taxonomy": TAXONOMY}}
 LLM = {"base_url": "https://example.org/v1", "model": "m"}
@@ -34,6 +35,8 @@ TREE = {
         {"name": "Plants", "children": [{"name": "Other"}, {"name": "Trees"}]},
     ],
 }
+
+ROOT = root_of(TREE)
 
 
 def made(**values: Any) -> Parameters:
@@ -52,11 +55,14 @@ def made(**values: Any) -> Parameters:
         ({"prefilter": 5}, "prefilter is for mode 'llm'"),
         ({"mode": "llm", "llm": LLM, "granularity": "sentence"}, "granularity is for mode 'offline'"),
         ({"mode": "llm", "llm": LLM, "extraction_type": "ner"}, "entities are found without a model"),
+        ({"fail_fast": True}, "fail_fast is for mode 'llm'"),
+        ({"max_error_rate": 0.5}, "max_error_rate is for mode 'llm'"),
+        ({"mode": "llm", "llm": LLM, "max_error_rate": 1.5}, "less than or equal to 1"),
         ({"more": 1}, "not permitted"),
         ({"source": None}, "should be a valid dictionary"),
         ({"taxonomy": {}}, "exactly one of job_id, path, taxonomy"),
-        ({"taxonomy": {"taxonomy": {"name": "t"}}}, "no_categories: The taxonomy has no categories"),
-        ({"taxonomy": {"taxonomy": {"name": "t", "children": [{"title": "x"}]}}}, "schema_mismatch: .*children.0.name"),
+        ({"taxonomy": {"taxonomy": {"name": "t"}}}, "no_categories: there are no categories"),
+        ({"taxonomy": {"taxonomy": {"name": "t", "children": [{"title": "x"}]}}}, "children.0.name.*schema_mismatch: "),
         ({"selected_categories": ["Sailling"]}, "unknown_category: There is no category 'Sailling'.*'Sailing'"),
         ({"selected_categories": []}, "at least 1"),
         ({"selected_categories": [" "]}, "number 1 is blank"),
@@ -70,11 +76,13 @@ def made(**values: Any) -> Parameters:
         ({"max_labels_per_chunk": 21}, "less than or equal to 20"),
         ({"granularity": "word"}, "granularity"),
         ({"only_validated": True}, "needs enable_validation_stage"),
-        ({"fuzzy_keywords": True}, "need the extraction_type"),
-        ({"entity_patterns": ["email"]}, "need the extraction_type"),
+        ({"fuzzy_keywords": True}, "needs the extraction_type"),
+        ({"entity_patterns": ["email"]}, "needs the extraction_type"),
         ({"extraction_type": "ner", "entity_patterns": ["emails"]}, "entity_patterns"),
         ({"extraction_type": "ner", "entity_patterns": ["email", "email"]}, "listed twice"),
-        ({"extraction_type": "ner", "entity_patterns": [{"name": "a", "pattern": "("}]}, "not a regular expression"),
+        ({"extraction_type": "ner", "entity_patterns": [{"name": "a", "pattern": "("}]}, "is no regular expression"),
+        ({"extraction_type": "ner", "entity_patterns": [{"name": "a", "pattern": "x{300000}"}]}, "repeats too much"),
+        ({"extraction_type": "ner", "entity_patterns": [{"name": "a", "pattern": "(a?(?1))"}]}, "must not call itself"),
         ({"extraction_type": "ner", "entity_patterns": [{"name": "a", "pattern": "x*"}]}, "matches the empty text"),
         ({"extraction_type": "ner", "entity_patterns": [{"name": "a b", "pattern": "x"}]}, "match pattern"),
         ({"extraction_type": "ner", "entity_patterns": [{"name": "ip", "pattern": "x"}]}, "built-in"),
@@ -94,6 +102,8 @@ def test_defaults() -> None:
     assert given.model_dump(exclude={"source", "taxonomy"}) == {
         "mode": "offline",
         "llm": None,
+        "fail_fast": False,
+        "max_error_rate": 1.0,
         "seed": 42,
         "project_id": None,
         "name": None,
@@ -108,6 +118,7 @@ def test_defaults() -> None:
         "entity_patterns": None,
         "fuzzy_keywords": False,
         "enable_validation_stage": False,
+        "validation_llm": None,
         "only_validated": False,
         "infer_relations": False,
         "batch_size": 500,
@@ -139,7 +150,7 @@ def test_nothing_heavy_is_imported_at_submit(job_type: str) -> None:
 
 
 def test_the_tree_as_a_list() -> None:
-    found = categories_of(TREE, None, 3)
+    found = categories_of(ROOT, None, 3)
     assert ["/".join(category.path) for category in found] == [
         "Animals",
         "Animals/Other",
@@ -152,8 +163,8 @@ def test_the_tree_as_a_list() -> None:
     assert [category.parent for category in found] == [None, 0, 0, 2, None, 4, 4]
     assert found[0].id == "n1"
     assert len({category.id for category in found}) == 7
-    assert found == categories_of({"schema_version": 1, "taxonomy": TREE}, None, 3)
-    assert len(categories_of(TREE, None, 1)) == 2
+    assert found == categories_of(root_of({"schema_version": 1, "taxonomy": TREE}), None, 3)
+    assert len(categories_of(ROOT, None, 1)) == 2
 
 
 @pytest.mark.parametrize(
@@ -166,32 +177,22 @@ def test_the_tree_as_a_list() -> None:
     ],
 )
 def test_a_selection_has_all_below_it(wanted: str, paths: list[str]) -> None:
-    found = categories_of(TREE, [wanted], 3)
+    found = categories_of(ROOT, [wanted], 3)
     assert ["/".join(category.path) for category in found if category.is_selected] == paths
 
 
 @pytest.mark.parametrize(
-    ("tree", "wanted", "code", "words"),
+    ("wanted", "code", "words"),
     [
-        (TREE, "Other", "ambiguous_category", "'Animals/Other', 'Plants/Other'"),
-        (TREE, "Plant", "unknown_category", "Did you mean 'Plants'"),
-        (TREE, "qqqqqq", "unknown_category", "no category 'qqqqqq'.$"),
-        (TREE, "Lions", "unknown_category", "deeper than extraction_depth"),
-        ({"name": "t", "children": []}, None, "no_categories", "no categories"),
-        ({"name": "t", "children": [{"name": "a"}, {"name": "a"}]}, None, "schema_mismatch", "the path 'a'"),
-        (
-            {"name": "t", "children": [{"name": "a", "id": "x"}, {"name": "b", "id": "x"}]},
-            None,
-            "schema_mismatch",
-            "'x'",
-        ),
-        ({"children": [{"name": "a"}]}, None, "schema_mismatch", "name"),
-        ({"name": "t", "children": [{"name": "a", "confidence_threshold": 2}]}, None, "schema_mismatch", "threshold"),
+        ("Other", "ambiguous_category", "'Animals/Other', 'Plants/Other'"),
+        ("Plant", "unknown_category", "Did you mean 'Plants'"),
+        ("qqqqqq", "unknown_category", "no category 'qqqqqq'.$"),
+        ("Lions", "unknown_category", "deeper than extraction_depth"),
     ],
 )
-def test_what_is_wrong_with_a_taxonomy(tree: dict[str, Any], wanted: str | None, code: str, words: str) -> None:
+def test_a_selection_of_what_there_is_not(wanted: str, code: str, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
-        categories_of(tree, None if wanted is None else [wanted], 2)
+        categories_of(ROOT, [wanted], 2)
     assert caught.value.code == code
 
 
@@ -229,6 +230,6 @@ def test_an_own_pattern_is_looked_at_again_by_the_worker(tmp_path: Path, monkeyp
     monkeypatch.setitem(sys.modules, "regex", None)
     given = made(extraction_type="entity", entity_patterns=[{"name": "a", "pattern": "("}])
     monkeypatch.undo()
-    with pytest.raises(PermanentError, match="'a' is not a regular expression") as caught:
+    with pytest.raises(PermanentError, match="'a' is no regular expression") as caught:
         run(FakeContext(tmp_path / "job", tmp_path), given)
     assert caught.value.code == "invalid_pattern"

@@ -68,6 +68,7 @@ def test_result_and_lines(tmp_path: Path) -> None:
         "warnings": [],
         "artifacts": {"extractions": "extractions.jsonl", "manifest": "manifest.json"},
         "llm": None,
+        "validation_llm": None,
         "errors": [],
     }
     assert all(0.5 <= line["confidence"] <= 1 and line["validated"] is None for line in lines)

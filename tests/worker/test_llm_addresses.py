@@ -229,7 +229,7 @@ def test_ipv6_addresses_are_connected_to(monkeypatch: pytest.MonkeyPatch) -> Non
     real = socket.getaddrinfo("::1", 80, type=socket.SOCK_STREAM)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *rest, **more: real)
     monkeypatch.setattr(addresses, "is_public", lambda address: True)
-    assert asyncio.run(public_address("http://endpoint.test/v1")) == "::1"
+    assert asyncio.run(public_address("http://endpoint.test/v1", "llm")) == "::1"
     request = openai.DefaultAsyncHttpxClient().build_request("POST", "http://endpoint.test/v1")
     assert request.url.copy_with(host="::1").host == "::1"
     assert str(request.url.copy_with(host="::1")) == "http://[::1]/v1"

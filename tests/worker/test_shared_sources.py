@@ -44,6 +44,11 @@ def leave(ctx: FakeContext, job_id: str, job_type: str = "document_processing", 
         ({"chunks": []}, "at least 1"),
         ({"chunks": [{"text": "a", "more": 1}]}, "not permitted"),
         ({"taxonomy": {}}, "not permitted"),
+        (
+            {"chunks": [{"text": "a", "chunk_id": "x"}, {"text": "b"}, {"text": "c", "chunk_id": "x"}]},
+            r"chunks\.2\.chunk_id\s+schema_mismatch: there are two chunks 'x'",
+        ),
+        ({"chunks": [{"text": "a", "chunk_id": "inline:1"}, {"text": "b"}]}, r"chunks\.1\.chunk_id"),
     ],
 )
 def test_a_source_is_one_of_three(given: dict[str, Any], words: str) -> None:
@@ -57,8 +62,11 @@ def test_the_server_learns_of_jobs_and_files(tmp_path: Path) -> None:
     assert jobs_of(source=source, taxonomy=taxonomy, other=None) == (
         SourceJob(("source", "job_id"), "a", ("document_processing",)),
     )
+    (tmp_path / "folder").mkdir()
+    problems = file_problems(tmp_path, source=ChunksSource(path="folder"))
+    assert problems == [(("source", "path"), "invalid_path: not a regular file")]
     problems = file_problems(tmp_path, source=ChunksSource(path="there.jsonl"), taxonomy=taxonomy)
-    assert problems == [(("taxonomy", "path"), "not found in the input folder")]
+    assert problems == [(("taxonomy", "path"), "source_not_found: not found in the input folder")]
 
 
 def test_chunks_of_a_job_a_file_and_the_request(ctx: FakeContext) -> None:
@@ -78,6 +86,8 @@ def test_chunks_of_a_job_a_file_and_the_request(ctx: FakeContext) -> None:
         (json.dumps(LINE) + "\n" + json.dumps({"chunk_id": "d:1", "text": "x"}), "Line 2: the field 'document_id'"),
         (json.dumps(LINE | {"text": 5}), "Line 1: the field 'text'"),
         ("[" * 100_000, "Line 1 is not JSON"),
+        (json.dumps(LINE | {"start": float("nan")}), "Line 1 is not JSON"),
+        (json.dumps(LINE, indent=1), "Line 1 is not JSON; each line must be an object by itself"),
     ],
 )
 def test_a_mistake_in_a_file_has_a_place(ctx: FakeContext, text: str, words: str) -> None:
@@ -85,6 +95,14 @@ def test_a_mistake_in_a_file_has_a_place(ctx: FakeContext, text: str, words: str
     with pytest.raises(PermanentError, match=words) as caught:
         list(chunks(ctx, ChunksSource(path="bad.jsonl")))
     assert caught.value.code == "schema_mismatch"
+
+
+def test_halves_of_characters_become_question_marks(ctx: FakeContext) -> None:
+    lines = [LINE | {"text": "a \ud83d b \U0001f600"}, LINE | {"document_id": "\udc00", "headings": ["\ud83d"]}]
+    (ctx.input_root / "own.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    first, second = chunks(ctx, ChunksSource(path="own.jsonl"))
+    assert first["text"] == "a ? b \U0001f600"
+    assert (second["document_id"], second["headings"]) == ("?", ["?"])
 
 
 def test_an_earlier_job_that_left_nothing_or_something_else(ctx: FakeContext) -> None:

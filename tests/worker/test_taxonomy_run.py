@@ -201,13 +201,6 @@ def test_other_languages_get_their_own_stop_words(tmp_path: Path) -> None:
         (given(texts(19)), "no_chunks", "19 different chunks"),
         (given([("a", "same words here")] * 100), "no_chunks", "1 different chunks"),
         (given([("a", f"x{n} y{n} z{n} unique{n}") for n in range(50)]), "not_enough_variety", "0 words"),
-        (given(texts(50), base_taxonomy={"taxonomy": {"name": "x"}}), "no_categories", "no categories"),
-        (given(texts(50), base_taxonomy={"taxonomy": {"name": ""}}), "schema_mismatch", "name"),
-        (
-            given(texts(50), base_taxonomy={"taxonomy": {"name": "x", "children": [{"name": "a"}, {"name": "a"}]}}),
-            "schema_mismatch",
-            "two categories 'a'",
-        ),
         ({"source": {"job_id": "gone"}}, "source_failed", "has left no files"),
         ({"source": {"path": "none.jsonl"}}, "file_not_found", "no such file"),
     ],
@@ -243,7 +236,9 @@ def test_the_server_learns_what_to_wait_for(tmp_path: Path) -> None:
     parameters = Parameters.model_validate({"source": {"job_id": "a"}, "base_taxonomy": {"path": "t.json"}})
     assert parameters.source_jobs == (SourceJob(("source", "job_id"), "a", ("document_processing",)),)
     assert parameters.names_files
-    assert parameters.check_inputs(tmp_path) == [(("base_taxonomy", "path"), "not found in the input folder")]
+    assert parameters.check_inputs(tmp_path) == [
+        (("base_taxonomy", "path"), "source_not_found: not found in the input folder")
+    ]
 
 
 def test_progress_is_honest_and_a_cancel_ends_it_at_any_stage(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.context import JobContext, PermanentError
 from worker.jobs.dataset_generation.artefacts import PUBLISHED, publish_all, write_descriptions
-from worker.jobs.dataset_generation.categories import named_categories
+from worker.jobs.dataset_generation.categories import named_categories, selected_of
 from worker.jobs.dataset_generation.check import Check
 from worker.jobs.dataset_generation.findings import Category, Findings
 from worker.jobs.dataset_generation.generate import generate
@@ -25,7 +25,6 @@ from worker.jobs.dataset_generation.plan import Plan, make_plan
 from worker.jobs.dataset_generation.progress import GENERATE, QUALITY, Progress
 from worker.jobs.dataset_generation.quality import Quality
 from worker.jobs.dataset_generation.rejected import Rejected
-from worker.jobs.dataset_generation.selection import is_below, selected_paths
 from worker.jobs.dataset_generation.separate import Separation
 from worker.jobs.dataset_generation.spool import Spool
 from worker.jobs.dataset_generation.write import SplitFile, write_all
@@ -95,6 +94,8 @@ class _Job:
         if self._llm is None or self._failures is None:
             return OfflineGenerator(given.generation_mode, given.seed, given.datasets_per_chunk, items.weights)
 
+        self._llm.most_failures = given.most_failures(items.count)
+
         def note(done: int) -> None:
             self.progress.note(GENERATE, "Asking the model", done, items.count)
 
@@ -145,8 +146,8 @@ class _Job:
         categories = self._named or [category for category in found if not category.id.startswith("entity:")]
         wanted = self._parameters.selected_categories
         if wanted is not None:
-            tops = selected_paths(wanted, [*self._named, *found])
-            categories = [category for category in categories if is_below(category.path, tops)]
+            tops = selected_of(wanted, [*self._named, *found])
+            categories = [category for category in categories if category.is_below(tops)]
         return {"/".join(category.path) for category in categories}
 
 

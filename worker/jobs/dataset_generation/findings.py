@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,9 @@ _FIELDS: Final = "chunk_id, document_id, category, type, text, confidence"
 class Category(NamedTuple):
     id: str
     path: tuple[str, ...]
+
+    def is_below(self, tops: Sequence[tuple[str, ...]]) -> bool:
+        return any(self.path[: len(top)] == top for top in tops)
 
 
 class Finding(NamedTuple):

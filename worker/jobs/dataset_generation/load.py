@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from worker.context import JobContext, PermanentError
+from worker.jobs.dataset_generation.categories import selected_of
 from worker.jobs.dataset_generation.findings import Category, Finding, Findings
 from worker.jobs.dataset_generation.model import Item, Label, Span
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.plan import Plan
 from worker.jobs.dataset_generation.progress import LOAD, Progress
-from worker.jobs.dataset_generation.selection import is_below, selected_paths
 from worker.jobs.dataset_generation.terms import Weights
 from worker.jobs.shared.reading import assignments, extractions
 from worker.jobs.shared.reading import chunks as read_chunks
@@ -113,9 +113,9 @@ class Items:
         if wanted is None:
             self._findings.keep(None)
             return
-        tops = selected_paths(wanted, [*self._named, *self._findings.categories])
+        tops = selected_of(wanted, [*self._named, *self._findings.categories])
         categories = self._findings.categories
-        numbers = [number for number, category in enumerate(categories) if is_below(category.path, tops)]
+        numbers = [number for number, category in enumerate(categories) if category.is_below(tops)]
         if not self._findings.keep(numbers):
             counts = self._left_out
             counts["other"] = counts["read"] - counts["confidence"] - counts["validated"]

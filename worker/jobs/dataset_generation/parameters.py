@@ -7,8 +7,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from worker.jobs.dataset_generation.modes import (
     OFFLINE,
@@ -20,11 +19,13 @@ from worker.jobs.dataset_generation.modes import (
     SchemaName,
     Split,
 )
-from worker.jobs.dataset_generation.sources import DatasetSource, DataSource
-from worker.jobs.shared.input_files import find_problem
-from worker.jobs.shared.llm.options import LlmMode, LlmOptions
-from worker.jobs.shared.source import Problem, SourceJob, TaxonomySource, file_problems, jobs_of
-from worker.jobs.shared.taxonomy import CategoryNames, Node
+from worker.jobs.dataset_generation.sources import DatasetSource, DataSource, known_of
+from worker.jobs.shared.input_files import find_source_problem
+from worker.jobs.shared.llm.options import LlmItems, LlmOptions
+from worker.jobs.shared.refusals import Mistake, refused, refused_field
+from worker.jobs.shared.selection import selection_mistakes
+from worker.jobs.shared.source import Problem, Source, SourceJob, TaxonomySource, file_problems, jobs_of
+from worker.jobs.shared.taxonomy import CategoryNames, categories_in, root_of
 
 _SEMVER: Final = (
     r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
@@ -32,7 +33,7 @@ _SEMVER: Final = (
 _ALMOST: Final = 1e-6
 
 
-class Parameters(LlmMode):
+class Parameters(LlmItems):
     """Offline: records are made of sentences and sections of the texts, without a model. Mode `llm`: a model writes
     them, one request a chunk."""
 
@@ -93,16 +94,6 @@ class Parameters(LlmMode):
             raise ValueError(message + ", ".join(WITH_LLM))
         return mode
 
-    @field_validator("taxonomy")
-    @classmethod
-    def _check_taxonomy(cls, source: TaxonomySource | None) -> TaxonomySource | None:
-        if source is not None and source.taxonomy is not None:
-            try:
-                Node.of(source.taxonomy)
-            except ValidationError as error:
-                raise PydanticCustomError("schema_mismatch", "{text}", {"text": first_mistake(error)}) from None
-        return source
-
     @field_validator("record_schema")
     @classmethod
     def _check_schema(cls, schema: SchemaName | None, info: ValidationInfo) -> SchemaName | None:
@@ -148,16 +139,30 @@ class Parameters(LlmMode):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.fail_below_quality and not self.analyze_quality:
-            raise ValueError("fail_below_quality needs analyze_quality")
+            raise refused_field("fail_below_quality", "fail_below_quality needs analyze_quality")
         if not self.may_have_labels and (self.generation_mode == "classification" or self.selected_categories):
-            what = "selected_categories" if self.selected_categories else "classification"
-            raise PydanticCustomError("labels_required", "{text}", {"text": labels_required(what)})
+            field = "selected_categories" if self.selected_categories else "generation_mode"
+            raise refused([Mistake("labels_required", (field,), self.labels_required(field))])
         if self.only_validated and (self.data_source or "extract") != "extract":
-            raise ValueError("only_validated is for extractions, which data_source excludes")
+            raise refused_field("only_validated", "only_validated is for extractions, which data_source excludes")
         if self.source.extractions is not None and self.data_source == "taxonomy":
-            raise ValueError("data_source 'taxonomy' needs assignments, not extractions")
+            raise refused_field("data_source", "data_source 'taxonomy' needs assignments, not extractions")
         if self.source.assignments is not None and self.data_source == "extract":
-            raise ValueError("data_source 'extract' needs extractions, not assignments")
+            raise refused_field("data_source", "data_source 'extract' needs extractions, not assignments")
+        return self
+
+    @model_validator(mode="after")
+    def _check_selection(self) -> Self:
+        """When all categories came with the request; others are looked at when they are there."""
+        found, taxonomy = self.source.categories, self.taxonomy
+        is_known = found is not None and (taxonomy is None or taxonomy.taxonomy is not None)
+        if found is None or not is_known or self.selected_categories is None:
+            return self
+        if taxonomy is not None:
+            found += categories_in(root_of(taxonomy.taxonomy))
+        mistakes = selection_mistakes(self.selected_categories, known_of(found))
+        if mistakes:
+            raise refused(mistakes)
         return self
 
     @property
@@ -205,26 +210,22 @@ class Parameters(LlmMode):
     def check_inputs(self, input_root: Path) -> list[Problem]:
         """What is wrong with the files at this moment, as (place in the parameters, message)."""
         named = self.source.files(("source",))
-        problems = [(place, problem) for place, path in named if (problem := find_problem(path, input_root))]
+        looked = [(place, find_source_problem(path, input_root, Source.most_bytes)) for place, path in named]
+        problems = [(place, problem) for place, problem in looked if problem]
         return [*problems, *file_problems(input_root, taxonomy=self.taxonomy)]
+
+    def labels_required(self, field: str) -> str:
+        """`field`: the parameter for which categories are needed."""
+        what = field if field == "selected_categories" else f"{field} '{getattr(self, field)}'"
+        return (
+            f"{what} needs categories: give an extraction job as the source, or a taxonomy job whose assignments say "
+            "which chunk belongs where."
+        )
 
     def as_used(self) -> dict[str, Any]:
         """For the manifest: with defaults, and without what was sent along, which `inputs` tells."""
         values = self.model_dump(mode="json", exclude={"source", "taxonomy"})
         return values | {"schema": self.schema_used, "dataset_name": self.dataset_name_used, "splits": self.shares}
-
-
-def first_mistake(error: ValidationError) -> str:
-    """Of a taxonomy, with its place."""
-    mistake = error.errors(include_url=False)[0]
-    return f"The taxonomy: {'.'.join(map(str, mistake['loc'])) or 'root'}: {mistake['msg']}"
-
-
-def labels_required(what: str) -> str:
-    return (
-        f"{what} needs categories: give an extraction job as the source, or a taxonomy job whose assignments say "
-        "which chunk belongs where."
-    )
 
 
 def prompt_problem(prompt: str) -> str | None:

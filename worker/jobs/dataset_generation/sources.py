@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from worker.jobs.shared.refusals import Location
+from worker.jobs.shared.selection import Known
 from worker.jobs.shared.source import (
     AssignmentsSource,
     ChunksSource,
     ExtractionsSource,
     FilePath,
     JobId,
-    Location,
     Source,
     SourceJob,
 )
+from worker.jobs.shared.taxonomy import Path_
 
 DataSource = Literal["extract", "chunks", "taxonomy"]
 # Of which types the job named by `source` may be. Those of a taxonomy may be in the job of the taxonomy.
@@ -31,6 +33,13 @@ JOB_TYPES: Final[dict[DataSource | None, tuple[str, ...]]] = {
 def _or_list(name: str) -> Callable[[Any], Any]:
     """A list in the place of a source is its inline form."""
     return lambda value: {name: value} if isinstance(value, list) else value
+
+
+def known_of(categories: Iterable[tuple[str, Path_]]) -> list[Known]:
+    """With the categories above those that were found, which have no id of their own here."""
+    listed = list(categories)
+    above = dict.fromkeys(path[:depth] for _, path in listed for depth in range(1, len(path)))
+    return [*listed, *((None, path) for path in above)]
 
 
 class DatasetSource(BaseModel):
@@ -57,6 +66,17 @@ class DatasetSource(BaseModel):
         if self.assignments is not None and self.assignments.job_id is None and self.chunks is None:
             raise ValueError("assignments have no texts; give the chunks too")
         return self
+
+    @property
+    def categories(self) -> list[tuple[str, Path_]] | None:
+        """Ids and paths of what came with the request; None when others may be found in what is named."""
+        if self.extractions is not None and self.extractions.extractions is not None:
+            named = [(line.category_id, line.category_path) for line in self.extractions.extractions]
+        elif self.assignments is not None and self.assignments.assignments is not None:
+            named = [(line.category_id, line.path) for line in self.assignments.assignments]
+        else:
+            return None
+        return [(category_id or "/".join(path), tuple(path)) for category_id, path in named]
 
     @property
     def parts(self) -> Iterator[tuple[str, Source]]:

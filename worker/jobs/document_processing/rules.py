@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from worker.jobs.shared import user_patterns
+
 LONGEST_VALUE: Final = 500
-# A pattern that calls itself takes all memory before any time limit ends it.
-_CALLS: Final = re.compile(r"\(\?(?:R|[+-]?\d+|&\w+|P>\w+)\)")
 _SECONDS: Final = 0.5
 
 
@@ -53,11 +52,4 @@ def check_pattern(value: str) -> None:
 
 def compiled(value: str) -> Any:
     """The pattern. Raises ValueError for what is none, ImportError without the library."""
-    import regex
-
-    if _CALLS.search(value):
-        raise ValueError("must not call itself or its groups")
-    try:
-        return regex.compile(value, regex.MULTILINE | regex.VERSION0)
-    except (regex.error, OverflowError, RecursionError, MemoryError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"is no regular expression: {error}") from None
+    return user_patterns.compiled(value, by_line=True)

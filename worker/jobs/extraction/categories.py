@@ -1,21 +1,12 @@
-"""The categories of the job: the taxonomy's tree as a list, parents before children, and which of them are asked for.
-
-Light: the server looks at taxonomies that come with the request.
-"""
+"""The categories of the job: the taxonomy's tree as a list, parents before children, and which of them are wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
 
-from pydantic import ValidationError
-
-from worker.jobs.shared.errors import InputError
-from worker.jobs.shared.taxonomy import Node
-
-_SUGGESTIONS: Final = 3
-_LEAST_ALIKE: Final = 60.0
+from worker.jobs.shared.selection import selected_paths
+from worker.jobs.shared.taxonomy import Node, categories_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,35 +39,10 @@ class Category:
         return ((term, weight / largest) for term, weight in self.keywords if weight > 0)
 
 
-def categories_of(data: Mapping[str, Any], selected: Sequence[str] | None, depth: int) -> list[Category]:
-    """Down to `depth` levels of a taxonomy, given as the JSON of `taxonomy.json` or as its root node.
-
-    Raises InputError `schema_mismatch`, `no_categories`, `unknown_category` or `ambiguous_category`.
-    """
-    try:
-        root = Node.of(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError("schema_mismatch", f"The taxonomy: {place}: {first['msg']}.") from None
-    tree = list(root.walk())
-    _check(tree)
-    wanted = None if selected is None else [_resolve(name, tree, depth) for name in selected]
-    return list(_flatten([(path, node) for path, node in tree if len(path) <= depth], wanted))
-
-
-def _check(tree: Sequence[tuple[tuple[str, ...], Node]]) -> None:
-    if not tree:
-        raise InputError("no_categories", "The taxonomy has no categories below its root.")
-    for what, values in (
-        ("path", ["/".join(path) for path, _ in tree]),
-        ("id", [_id(path, node) for path, node in tree]),
-    ):
-        seen = set()
-        for value in values:
-            if value in seen:
-                raise InputError("schema_mismatch", f"The taxonomy has two categories with the {what} '{value[:200]}'.")
-            seen.add(value)
+def categories_of(root: Node, selected: Sequence[str] | None, depth: int) -> list[Category]:
+    """Down to `depth` levels of a taxonomy. Raises InputError, see `selected_paths`."""
+    wanted = None if selected is None else selected_paths(selected, categories_in(root), depth)
+    return list(_flatten([(path, node) for path, node in root.walk() if len(path) <= depth], wanted))
 
 
 def _flatten(
@@ -98,32 +64,3 @@ def _flatten(
 
 def _id(path: tuple[str, ...], node: Node) -> str:
     return node.id or node.stable_id(path)
-
-
-def _resolve(name: str, tree: Sequence[tuple[tuple[str, ...], Node]], depth: int) -> tuple[str, ...]:
-    """The path of the category that is meant by an id, a path or a name."""
-    found = [path for path, node in tree if _id(path, node) == name] or [p for p, _ in tree if "/".join(p) == name]
-    found = found or [path for path, _ in tree if path[-1].lower() == name.strip().lower()]
-    if len(found) > 1:
-        paths = ", ".join(f"'{'/'.join(path)}'" for path in found[:20])
-        raise InputError("ambiguous_category", f"'{name[:200]}' is the name of several categories: {paths}.")
-    if not found:
-        raise InputError("unknown_category", f"There is no category '{name[:200]}'.{_suggestion(name, tree)}")
-    if len(found[0]) > depth:
-        message = f"The category '{'/'.join(found[0])}' lies deeper than extraction_depth, which is {depth}."
-        raise InputError("unknown_category", message)
-    return found[0]
-
-
-def _suggestion(name: str, tree: Sequence[tuple[tuple[str, ...], Node]]) -> str:
-    try:
-        from rapidfuzz import fuzz, process, utils
-    except ModuleNotFoundError:  # a server without the extra
-        return ""
-    paths = ["/".join(path) for path, _ in tree]
-    options = dict.fromkeys([*paths, *(path[-1] for path, _ in tree)])
-    alike = process.extract(
-        name, list(options), scorer=fuzz.WRatio, processor=utils.default_process, score_cutoff=_LEAST_ALIKE
-    )
-    names = ", ".join(f"'{option}'" for option, _, _ in alike[:_SUGGESTIONS])
-    return f" Did you mean {names}?" if names else ""

@@ -39,12 +39,15 @@ def extract(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
         entities = Entities(categories, parameters) if parameters.wants_entities else None
         offline = OfflineLabeller(chunks, categories, parameters, progress)
         _check_profiles(offline.uncovered, categories, parameters)
-        labeller = offline if model is None else LlmLabeller(model, offline, categories, parameters)
+        labeller: Labeller = offline
+        if model is not None:
+            model.expect(chunks.count)
+            labeller = LlmLabeller(model, offline, categories, parameters)
         validation = validation_of(parameters, categories, model)
         extraction = _Extraction(categories, parameters, labeller, validation, entities)
         files = [extraction.write(work / EXTRACTIONS, chunks, progress)]
         if model is not None:
-            model.llm.raise_if_nothing_came()
+            model.raise_if_nothing_came()
             files.append(model.failures.entry())
         if parameters.infer_relations:
             files.append(_write_relations(work, chunks.count, progress))
@@ -57,10 +60,10 @@ def extract(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
 
 
 def load_categories(ctx: JobContext, parameters: Parameters) -> list[Category]:
-    """Raises PermanentError, see `categories_of`."""
-    data = reading.taxonomy(ctx, parameters.taxonomy)
+    """Raises PermanentError, see `categories_of` and `reading.taxonomy`."""
+    root = reading.taxonomy(ctx, parameters.taxonomy, "taxonomy")
     try:
-        return categories_of(data, parameters.selected_categories, parameters.extraction_depth)
+        return categories_of(root, parameters.selected_categories, parameters.extraction_depth)
     except InputError as error:
         raise PermanentError(error.code, str(error)) from None
 

@@ -10,10 +10,11 @@ from worker.jobs.extraction.asking import Asking
 from worker.jobs.extraction.categories import Category
 from worker.jobs.extraction.findings import Totals
 from worker.jobs.extraction.load import Chunks
-from worker.jobs.extraction.parameters import Parameters
+from worker.jobs.extraction.parameters import VALIDATION_LLM, Parameters
 from worker.jobs.extraction.patterns import MOST_PER_CHUNK
 from worker.jobs.extraction.space import SMALL
 from worker.jobs.shared.failures import ERRORS
+from worker.jobs.shared.llm.options import FIELD
 from worker.jobs.shared.workspace import MANIFEST
 
 _LONGEST_RESULT_BYTES = 60_000
@@ -31,8 +32,9 @@ def summary(
     """Below 64 KB: of a long `by_category` the rarest go first, and `by_category_omitted` counts them.
 
     Offline `llm` is None, `failed_chunks` 0 and `errors` empty. In mode `llm`, `llm` has the model, the counts of
-    `LlmUsage` and `outside_dropped`, how often a reply named a category that it was not asked about; `errors` tells
-    the first 50 chunks about which asking failed: `{code, message, document_id, chunk_id, stage, retryable}`.
+    `LlmUsage` and `outside_dropped`, how often a reply named a category that it was not asked about;
+    `validation_llm` has the same of a second model; `errors` tells the first 50 chunks about which asking failed:
+    `{code, message, document_id, chunk_id, stage, retryable}`.
     """
     artifacts = {"extractions": EXTRACTIONS, "manifest": MANIFEST}
     if parameters.infer_relations:
@@ -55,7 +57,7 @@ def summary(
         "uncovered_categories": names,
         "warnings": list(warnings),
         "artifacts": artifacts,
-        "llm": None if asking is None else asking.as_result(),
+        **({FIELD: None, VALIDATION_LLM: None} if asking is None else asking.as_result()),
         "errors": [] if asking is None else asking.failures.first,
     }
     while len(json.dumps(result)) > _LONGEST_RESULT_BYTES:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
-from worker.jobs.extraction.categories import categories_of
-from worker.jobs.shared.errors import InputError
-from worker.jobs.shared.llm.options import LlmMode
+from worker.jobs.shared.llm.options import LlmItems, LlmOptions, problems_of
+from worker.jobs.shared.refusals import refused, refused_field
+from worker.jobs.shared.selection import selection_mistakes
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
-from worker.jobs.shared.taxonomy import CategoryNames
+from worker.jobs.shared.taxonomy import CategoryNames, categories_in, root_of
+from worker.jobs.shared.user_patterns import compiled
 
 BuiltIn = Literal["email", "url", "date", "number_unit", "version", "ip", "acronym", "proper_name"]
+VALIDATION_LLM: Final = "validation_llm"
 BUILT_IN: tuple[BuiltIn, ...] = get_args(BuiltIn)
 _RESERVED = frozenset({*BUILT_IN, "keyword", "whole_text"})
 
@@ -46,19 +48,17 @@ class OwnPattern(BaseModel):
 def pattern_problem(pattern: str) -> str | None:
     """Why the pattern cannot be used, or None; None too where the `regex` library is not installed."""
     try:
-        import regex
-    except ModuleNotFoundError:  # a server without the extra: the worker asks again
+        is_empty = compiled(pattern).fullmatch("", timeout=1) is not None
+    except ImportError:  # a server without the extra: the worker asks again
         return None
-    try:
-        compiled = regex.compile(pattern)
-        if compiled.fullmatch("", timeout=1) is not None:
-            return "matches the empty text"
-    except (regex.error, TimeoutError, OverflowError, RecursionError) as error:
-        return f"is not a regular expression: {error}"
-    return None
+    except (TimeoutError, MemoryError):
+        return "takes too long, even for an empty text"
+    except ValueError as error:
+        return str(error)
+    return "matches the empty text" if is_empty else None
 
 
-class Parameters(LlmMode):
+class Parameters(LlmItems):
     """Offline: categories are found by the likeness of words, entities by patterns and keywords. Mode `llm`: a model
     says which of the categories that fit a chunk best it speaks of, and quotes where; entities are found as offline."""
 
@@ -92,6 +92,9 @@ class Parameters(LlmMode):
     )
     fuzzy_keywords: bool = Field(False, description="find keywords of 6 and more letters with small differences too")
     enable_validation_stage: bool = False
+    validation_llm: LlmOptions | None = Field(
+        None, description="the model that is asked whether findings are right, with limits of its own; default: `llm`"
+    )
     only_validated: bool = Field(False, description="leave out what the validation stage does not confirm")
     infer_relations: bool = Field(False, description="write which findings occur together")
     batch_size: int = Field(500, ge=1, le=10_000, description="chunks at a time")
@@ -109,29 +112,38 @@ class Parameters(LlmMode):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.only_validated and not self.enable_validation_stage:
-            raise ValueError("only_validated needs enable_validation_stage")
-        if not self.wants_entities and (self.entity_patterns is not None or self.fuzzy_keywords):
-            raise ValueError("entity_patterns and fuzzy_keywords need the extraction_type 'entity' or 'both'")
+            raise refused_field("only_validated", "only_validated needs enable_validation_stage")
+        for name, is_given in (
+            ("entity_patterns", self.entity_patterns is not None),
+            ("fuzzy_keywords", self.fuzzy_keywords),
+        ):
+            if is_given and not self.wants_entities:
+                raise refused_field(name, f"{name} needs the extraction_type 'entity' or 'both'")
         return self
 
     @model_validator(mode="after")
     def _check_mode(self) -> Self:
         if self.mode == "offline" and "prefilter" in self.model_fields_set:
-            raise ValueError("prefilter is for mode 'llm'; offline all categories are compared")
+            raise refused_field("prefilter", "prefilter is for mode 'llm'; offline all categories are compared")
+        if self.validation_llm is not None and not (self.mode == "llm" and self.enable_validation_stage):
+            text = "validation_llm needs mode 'llm' and enable_validation_stage, else it is not asked"
+            raise refused_field("validation_llm", text)
         if self.mode == "llm" and not self.wants_texts:
-            raise ValueError("entities are found without a model; mode 'llm' needs extraction_type whole_text or both")
+            text = "entities are found without a model; mode 'llm' needs extraction_type whole_text or both"
+            raise refused_field("extraction_type", text)
         if self.mode == "llm" and self.granularity != "chunk":
-            raise ValueError("granularity is for mode 'offline'; in mode 'llm' a finding is what the model quotes")
+            text = "granularity is for mode 'offline'; in mode 'llm' a finding is what the model quotes"
+            raise refused_field("granularity", text)
         return self
 
     @model_validator(mode="after")
-    def _check_taxonomy(self) -> Self:
+    def _check_selection(self) -> Self:
         """Of a taxonomy that comes with the request; others are looked at when they are there."""
-        if self.taxonomy.taxonomy is not None:
-            try:
-                categories_of(self.taxonomy.taxonomy, self.selected_categories, self.extraction_depth)
-            except InputError as error:
-                raise PydanticCustomError(error.code, "{text}", {"text": f"{error.code}: {error}"}) from None
+        if self.taxonomy.taxonomy is not None and self.selected_categories is not None:
+            known = categories_in(root_of(self.taxonomy.taxonomy))
+            mistakes = selection_mistakes(self.selected_categories, known, self.extraction_depth)
+            if mistakes:
+                raise refused(mistakes)
         return self
 
     @property
@@ -148,6 +160,12 @@ class Parameters(LlmMode):
         if not self.wants_entities:
             return []
         return list(BUILT_IN) if self.entity_patterns is None else self.entity_patterns
+
+    def check_llm(self, base_urls: Sequence[str]) -> list[Problem]:
+        """Of both models, see `LlmMode`."""
+        second = self.validation_llm
+        more = [] if second is None else problems_of(second, base_urls, VALIDATION_LLM)
+        return [*super().check_llm(base_urls), *more]
 
     @property
     def source_jobs(self) -> tuple[SourceJob, ...]:

@@ -11,6 +11,7 @@ import regex
 
 from worker.context import PermanentError
 from worker.jobs.extraction.parameters import BuiltIn, OwnPattern, pattern_problem
+from worker.jobs.shared.user_patterns import compiled
 
 TIMEOUT: Final = 5.0
 # A pattern that matches each letter says nothing about the text, and would fill the disk.
@@ -93,19 +94,19 @@ class Patterns:
 
     def find(self, text: str) -> Iterator[Match]:
         """In the order of the patterns, and of the text. Raises PermanentError `pattern_timeout`."""
-        for name, compiled, is_built_in in self._compiled:
+        for name, pattern, is_built_in in self._compiled:
             check = _CHECKS.get(name) if is_built_in else None
             found = 0
-            for start, end in _spans(name, compiled, text):
+            for start, end in _spans(name, pattern, text):
                 if check is None or check(text[start:end]):
                     yield Match(name, start, end)
                 found += 1
             self.cut_short += found == MOST_PER_CHUNK
 
 
-def _spans(name: str, compiled: Any, text: str) -> list[tuple[int, int]]:
+def _spans(name: str, pattern: Any, text: str) -> list[tuple[int, int]]:
     try:
-        matches = compiled.finditer(text, timeout=TIMEOUT)
+        matches = pattern.finditer(text, timeout=TIMEOUT)
         return [match.span() for match in islice(matches, MOST_PER_CHUNK) if match.end() > match.start()]
     except TimeoutError:
         message = (
@@ -118,4 +119,4 @@ def _compile(pattern: OwnPattern) -> Any:
     problem = pattern_problem(pattern.pattern)
     if problem is not None:
         raise PermanentError("invalid_pattern", f"The pattern '{pattern.name}' {problem}.")
-    return regex.compile(pattern.pattern)
+    return compiled(pattern.pattern)

@@ -43,7 +43,7 @@ class OfflineValidation:
 
 
 class LlmValidation:
-    """The model is asked yes or no, about all findings of a chunk at once. `check` raises what `Llm.map` raises."""
+    """A model is asked yes or no, about all findings of a chunk at once. `check` raises what `Llm.map` raises."""
 
     def __init__(self, asking: Asking, categories: Sequence[Category], *, with_paths: bool) -> None:
         self._asking = asking
@@ -63,7 +63,7 @@ class LlmValidation:
         """What nothing is said about is not confirmed, nor what is once said to be wrong."""
         chunk, spans = found
         messages = to_judge(chunk, spans, self._categories, with_paths=self._with_paths)
-        reply = await self._asking.llm.ask(messages, Verdicts)
+        reply = await self._asking.second.ask(messages, Verdicts)
         right = {verdict.number for verdict in reply.verdicts if verdict.is_right}
         wrong = {verdict.number for verdict in reply.verdicts if not verdict.is_right}
         return [number in right - wrong for number in range(1, len(spans) + 1)]

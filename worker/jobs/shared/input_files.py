@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from worker.jobs.shared.errors import InputError
 
+TOO_LARGE = "source_too_large"
 _NOT_FOUND = {errno.ENOENT, errno.ENOTDIR}
 # ELOOP: somebody put a link in the place of a file after its path was resolved.
 _INVALID = {errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL, errno.ELOOP}
@@ -64,11 +65,25 @@ def check_file(file: int, max_bytes: int) -> os.stat_result:
 
 def find_problem(path: str, root: Path) -> str | None:
     """Why `path` cannot be a document, or None. Outside the root and missing get the same answer."""
-    try:
-        mode = locate(path, root).stat().st_mode
-    except (OSError, InputError):
+    status = _status_of(path, root)
+    if status is None:
         return "not found in the input folder"
-    return None if stat.S_ISREG(mode) else "not a regular file"
+    return None if stat.S_ISREG(status.st_mode) else "not a regular file"
+
+
+def find_source_problem(path: str, root: Path, most_bytes: int) -> str | None:
+    """The same for what a source names, with a code before it."""
+    status, problem = _status_of(path, root), find_problem(path, root)
+    if status is None or problem is not None:
+        return f"{'source_not_found' if status is None else 'invalid_path'}: {problem}"
+    return None if status.st_size <= most_bytes else f"{TOO_LARGE}: larger than {most_bytes:,} bytes"
+
+
+def _status_of(path: str, root: Path) -> os.stat_result | None:
+    try:
+        return locate(path, root).stat()
+    except (OSError, InputError):
+        return None
 
 
 def _climbs_out(path: str) -> bool:

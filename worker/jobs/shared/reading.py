@@ -7,24 +7,35 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import IO, Any, Final
+from types import MappingProxyType
+from typing import IO, Any, Final, NoReturn
+
+import orjson
 
 from worker.context import JobContext, PermanentError
 from worker.jobs.shared.errors import InputError
-from worker.jobs.shared.input_files import check_file, open_file
-from worker.jobs.shared.source import AssignmentsSource, ChunksSource, ExtractionsSource, Source, TaxonomySource
+from worker.jobs.shared.input_files import TOO_LARGE, check_file, open_file
+from worker.jobs.shared.source import (
+    AssignmentsSource,
+    ChunksSource,
+    ExtractionsSource,
+    Source,
+    TaxonomySource,
+)
+from worker.jobs.shared.taxonomy import Node, TaxonomyError, root_of
 from worker.jobs.shared.workspace import MANIFEST
 
 CHUNKS: Final = "chunks.jsonl"
 TAXONOMY: Final = "taxonomy.json"
-MOST_TAXONOMY_BYTES: Final = 64 * 1024 * 1024
 EXTRACTIONS: Final = "extractions.jsonl"
 ASSIGNMENTS: Final = "assignments.jsonl"
 LONGEST_LINE: Final = 16 * 1024 * 1024
-MOST_BYTES: Final = 2 * 1024**3
 
 Record = dict[str, Any]
 Kinds = Mapping[str, type | tuple[type, ...]]
+# The least and the largest value of a field.
+Ranges = Mapping[str, tuple[float, float]]
+NO_RANGES: Final[Ranges] = MappingProxyType({})
 
 
 def manifest_of(ctx: JobContext, job_id: str, job_types: Sequence[str]) -> tuple[Path, Record]:
@@ -50,23 +61,25 @@ def opened(ctx: JobContext, source: Source, name: str) -> IO[bytes]:
         if source.job_id is not None:
             folder, _ = manifest_of(ctx, source.job_id, source.job_types)
             return (folder / name).open("rb")
-        return _input_file(ctx, source.path or "")
+        return _input_file(ctx, source.path or "", source.most_bytes)
     except InputError as error:
         raise PermanentError(error.code, str(error)) from None
     except OSError:
         raise PermanentError("source_failed", f"The file {name} of job {source.job_id} cannot be read.") from None
 
 
-def _input_file(ctx: JobContext, path: str) -> IO[bytes]:
+def _input_file(ctx: JobContext, path: str, most_bytes: int) -> IO[bytes]:
     with ExitStack() as stack:
         file = stack.enter_context(os.fdopen(open_file(path, ctx.input_root), "rb"))
-        check_file(file.fileno(), MOST_BYTES)
+        if os.fstat(file.fileno()).st_size > most_bytes:
+            raise InputError(TOO_LARGE, f"The file {path} is larger than {most_bytes:,} bytes.")
+        check_file(file.fileno(), most_bytes)
         stack.pop_all()
         return file
 
 
-def records(file: IO[bytes], required: Kinds) -> Iterator[Record]:
-    """Each line as an object that has the `required` fields. Closes the file.
+def records(file: IO[bytes], required: Kinds, ranges: Ranges = NO_RANGES) -> Iterator[Record]:
+    """Each line as an object that has the `required` fields, those in `ranges` within them. Closes the file.
 
     Raises PermanentError `schema_mismatch`, which names line and field.
     """
@@ -76,33 +89,57 @@ def records(file: IO[bytes], required: Kinds) -> Iterator[Record]:
             if not line:
                 return
             if line.strip():
-                yield _record(line, number, required)
+                yield _checked(_record(line, number), number, required, ranges)
 
 
-def _record(line: bytes, number: int, required: Kinds) -> Record:
+def _parsed(text: bytes) -> Any:
+    """Without numbers that JSON does not have, and without halves of characters, which no file can hold: a question
+    mark stands for one. Raises ValueError, RecursionError."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = _DECODER.decode(text.decode(json.detect_encoding(text)))
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _record(line: bytes, number: int) -> Record:
     if len(line) > LONGEST_LINE:
         raise PermanentError("schema_mismatch", f"Line {number} is longer than {LONGEST_LINE:,} bytes.")
     try:
-        record = json.loads(line)
+        record = _parsed(line)
     except (ValueError, RecursionError):
-        raise PermanentError("schema_mismatch", f"Line {number} is not JSON.") from None
+        message = f"Line {number} is not JSON; each line must be an object by itself."
+        raise PermanentError("schema_mismatch", message) from None
     if not isinstance(record, dict):
         raise PermanentError("schema_mismatch", f"Line {number} is not a JSON object.")
+    return record
+
+
+def _checked(record: Record, number: int, required: Kinds, ranges: Ranges) -> Record:
     for field, kind in required.items():
         if not isinstance(record.get(field), kind) or isinstance(record.get(field), bool):
             raise PermanentError(
                 "schema_mismatch", f"Line {number}: the field '{field}' is missing or of a wrong kind."
             )
+    for field, (least, most) in ranges.items():
+        if not least <= record[field] <= most:
+            message = f"Line {number}: the field '{field}' must be from {least:g} to {most:g}."
+            raise PermanentError("schema_mismatch", message)
     return record
 
 
 def chunks(ctx: JobContext, source: ChunksSource) -> Iterator[Record]:
     """At least `chunk_id`, `document_id` and `text`; of a document_processing job all that it writes."""
     if source.chunks is not None:
-        for n, chunk in enumerate(source.chunks):
-            document_id = chunk.document_id or "inline"
-            chunk_id = chunk.chunk_id or f"{document_id}:{n}"
-            yield {"chunk_id": chunk_id, "document_id": document_id, "text": chunk.text}
+        for chunk_id, document_id, text in source.inline_chunks():
+            yield {"chunk_id": chunk_id, "document_id": document_id, "text": text}
         return
     yield from records(opened(ctx, source, CHUNKS), {"chunk_id": str, "document_id": str, "text": str})
 
@@ -122,7 +159,7 @@ def extractions(ctx: JobContext, source: ExtractionsSource) -> Iterator[Record]:
         "category_path": list,
         "confidence": (int, float),
     }
-    yield from records(opened(ctx, source, EXTRACTIONS), required)
+    yield from records(opened(ctx, source, EXTRACTIONS), required, {"confidence": (0, 1)})
 
 
 def assignments(ctx: JobContext, source: AssignmentsSource) -> Iterator[Record]:
@@ -131,19 +168,28 @@ def assignments(ctx: JobContext, source: AssignmentsSource) -> Iterator[Record]:
         yield from (assignment.model_dump() for assignment in source.assignments)
         return
     required: Kinds = {"chunk_id": str, "path": list, "similarity": (int, float)}
-    yield from records(opened(ctx, source, ASSIGNMENTS), required)
+    yield from records(opened(ctx, source, ASSIGNMENTS), required, {"similarity": (-1, 1)})
 
 
-def taxonomy(ctx: JobContext, source: TaxonomySource) -> Record:
-    """As it was sent along, or from its file. Raises PermanentError `schema_mismatch` or what `opened` raises."""
-    if source.taxonomy is not None:
-        return source.taxonomy
-    with opened(ctx, source, TAXONOMY) as file:
-        text = file.read(MOST_TAXONOMY_BYTES + 1)
+def taxonomy(ctx: JobContext, source: TaxonomySource, field: str) -> Node:
+    """The root of what was sent along, or of its file. `field`: the parameter that names it.
+
+    Raises PermanentError `schema_mismatch`, `no_categories`, `source_too_large` or what `opened` raises.
+    """
     try:
-        data = json.loads(text) if len(text) <= MOST_TAXONOMY_BYTES else None
+        return root_of(_taxonomy_file(ctx, source, field) if source.taxonomy is None else source.taxonomy)
+    except TaxonomyError as error:
+        first = error.mistakes[0]
+        place = f", at {'.'.join(map(str, first.place))}" if first.place else ""
+        raise PermanentError(first.code, f"The taxonomy of '{field}'{place}: {first.text}.") from None
+
+
+def _taxonomy_file(ctx: JobContext, source: TaxonomySource, field: str) -> Any:
+    with opened(ctx, source, TAXONOMY) as file:
+        text = file.read(source.most_bytes + 1)
+    if len(text) > source.most_bytes:
+        raise PermanentError(TOO_LARGE, f"The taxonomy of '{field}' is larger than {source.most_bytes:,} bytes.")
+    try:
+        return _parsed(text)
     except (ValueError, RecursionError):
-        data = None
-    if not isinstance(data, dict):
-        raise PermanentError("schema_mismatch", "The taxonomy is not a JSON object, or is larger than 64 MB.")
-    return data
+        raise PermanentError("schema_mismatch", f"The taxonomy of '{field}' is not JSON.") from None

@@ -6,16 +6,22 @@ Light: the server checks these at submit. There a model's `source_jobs` tells wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from worker.jobs.shared.input_files import find_problem
+from worker.jobs.shared.input_files import TOO_LARGE, find_source_problem
+from worker.jobs.shared.refusals import Location as Location
+from worker.jobs.shared.refusals import Mistake, refused
+from worker.jobs.shared.taxonomy import TaxonomyError, root_of
 from worker.jobs.shared.uploads import lies_in_uploads
 
-Location = tuple[str | int, ...]
 Problem = tuple[Location, str]
+
+# What came with a request is kept in its job's record.
+MOST_INLINE_BYTES: Final = 1024 * 1024
 
 JobId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
 
@@ -42,12 +48,13 @@ class SourceJob(NamedTuple):
 class Source(BaseModel):
     """Exactly one of `job_id`, `path` and the field named by `inline`.
 
-    Subclasses name their inline field and the job types whose artefact they read.
+    Subclasses name their inline field, the job types whose artefact they read, and the size of the largest file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     inline: ClassVar[str | None] = None
     job_types: ClassVar[tuple[str, ...]] = ()
+    most_bytes: ClassVar[int] = 2 * 1024**3
 
     job_id: JobId | None = None
     path: FilePath | None = None
@@ -57,7 +64,16 @@ class Source(BaseModel):
         names = ["job_id", "path", *([self.inline] if self.inline else [])]
         if sum(getattr(self, name) is not None for name in names) != 1:
             raise ValueError(f"give exactly one of {', '.join(names)}")
+        if self.inline and getattr(self, self.inline) is not None:
+            self._check_size(self.inline)
         return self
+
+    def _check_size(self, inline: str) -> None:
+        if len(self.model_dump_json(include={inline}, exclude_unset=True).encode()) > MOST_INLINE_BYTES:
+            text = (
+                f"is larger than {MOST_INLINE_BYTES:,} bytes; put it into a file of the input folder and give its path"
+            )
+            raise refused([Mistake(TOO_LARGE, (inline,), text)])
 
 
 class InlineChunk(BaseModel):
@@ -78,14 +94,42 @@ class ChunksSource(Source):
 
     chunks: Annotated[list[InlineChunk], Field(min_length=1)] | None = None
 
+    @model_validator(mode="after")
+    def _check_ids(self) -> Self:
+        seen: set[str] = set()
+        mistakes = []
+        for number, (chunk_id, _, _) in enumerate(self.inline_chunks()):
+            if chunk_id in seen:
+                text = f"there are two chunks '{chunk_id[:200]}'"
+                mistakes.append(Mistake("schema_mismatch", ("chunks", number, "chunk_id"), text))
+            seen.add(chunk_id)
+        if mistakes:
+            raise refused(mistakes)
+        return self
+
+    def inline_chunks(self) -> Iterator[tuple[str, str, str]]:
+        """Chunk id, document id and text of those that came with the request."""
+        for number, chunk in enumerate(self.chunks or ()):
+            document_id = chunk.document_id or "inline"
+            yield chunk.chunk_id or f"{document_id}:{number}", document_id, chunk.text
+
+
+def _check_taxonomy(data: dict[str, Any]) -> dict[str, Any]:
+    try:
+        root_of(data)
+    except TaxonomyError as error:
+        raise refused(error.mistakes) from None
+    return data
+
 
 class TaxonomySource(Source):
     """`taxonomy.json` of a taxonomy_processing job, a file of the same form, or the taxonomy."""
 
     inline: ClassVar[str | None] = "taxonomy"
     job_types: ClassVar[tuple[str, ...]] = ("taxonomy_processing",)
+    most_bytes: ClassVar[int] = 64 * 1024 * 1024
 
-    taxonomy: dict[str, Any] | None = None
+    taxonomy: Annotated[dict[str, Any], AfterValidator(_check_taxonomy)] | None = None
 
 
 class InlineExtraction(BaseModel):
@@ -143,5 +187,9 @@ def jobs_of(**sources: Source | None) -> tuple[SourceJob, ...]:
 
 def file_problems(input_root: Path, **sources: Source | None) -> list[Problem]:
     """For a model's `check_inputs`: what is wrong with the files at this moment."""
-    named = [(name, source.path) for name, source in sources.items() if source is not None and source.path is not None]
-    return [((name, "path"), problem) for name, path in named if (problem := find_problem(path, input_root))]
+    return [
+        ((name, "path"), problem)
+        for name, source in sources.items()
+        if source is not None and source.path is not None
+        if (problem := find_source_problem(source.path, input_root, source.most_bytes))
+    ]

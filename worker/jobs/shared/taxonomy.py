@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Iterator
-from typing import Annotated, Any, Self
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from worker.jobs.shared.refusals import Location, Mistake
+
+# Of categories, one below the other.
+MOST_LEVELS: Final = 10
+_MISMATCH: Final = "schema_mismatch"
+
+# Names from the first level down.
+Path_ = tuple[str, ...]
 
 
 def _check_names(names: list[str]) -> list[str]:
@@ -25,6 +35,20 @@ CategoryNames = Annotated[
 ]
 
 
+def _check_name(name: str) -> str:
+    if not name.strip():
+        raise ValueError("must not be blank")
+    return name
+
+
+class TaxonomyError(Exception):
+    """`mistakes`: all that are wrong, at least one; the places are in the JSON that was given."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__(mistakes[0].text)
+        self.mistakes = tuple(mistakes)
+
+
 class Keyword(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -37,25 +61,19 @@ class Node(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: Annotated[str, Field(min_length=1, max_length=255, pattern=r"\S")]
+    name: Annotated[str, Field(max_length=255), AfterValidator(_check_name)]
     id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     description: str = ""
     confidence_threshold: float | None = Field(None, ge=0, le=1)
     keywords: tuple[Keyword, ...] = ()
     children: tuple[Node, ...] = ()
 
-    @classmethod
-    def of(cls, data: Any) -> Self:
-        """The root, from the JSON of `taxonomy.json` or from a root itself. Raises ValidationError."""
-        inner = data.get("taxonomy") if isinstance(data, dict) else None
-        return cls.model_validate(inner if isinstance(inner, dict) else data)
-
     @staticmethod
-    def stable_id(path: tuple[str, ...]) -> str:
+    def stable_id(path: Path_) -> str:
         """The same for the same names."""
         return hashlib.sha256("\n".join(path).encode()).hexdigest()[:12]
 
-    def walk(self, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
+    def walk(self, above: Path_ = ()) -> Iterator[tuple[Path_, Node]]:
         """All below the root with the path of their names, each before its children."""
         for child in self.children:
             path = (*above, child.name)
@@ -63,16 +81,76 @@ class Node(BaseModel):
             yield from child.walk(path)
 
 
-def check_names(root: Node) -> str | None:
-    """What is wrong with names or ids: two of one name below one node, or two of one id."""
-    paths: set[tuple[str, ...]] = set()
-    ids: set[str] = set()
-    for path, node in root.walk():
+def root_of(data: Any) -> Node:
+    """The root of a taxonomy that has categories, of different paths and ids; `data` is the JSON of `taxonomy.json` or
+    of a root itself. Raises TaxonomyError."""
+    inner = data.get("taxonomy") if isinstance(data, dict) else None
+    above: Location = ("taxonomy",) if isinstance(inner, dict) else ()
+    given = inner if isinstance(inner, dict) else data
+    too_deep = _first_too_deep(given)
+    if too_deep is not None:
+        text = f"categories lie more than {MOST_LEVELS} levels deep"
+        raise TaxonomyError([Mistake(_MISMATCH, (*above, *too_deep), text)])
+    try:
+        # As JSON, so that mistakes are told in its words.
+        root = Node.model_validate_json(json.dumps(given))
+    except RecursionError:
+        raise TaxonomyError([Mistake(_MISMATCH, above, "something else in it is nested too deeply")]) from None
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        texts = [(mistake["loc"], mistake["msg"].removeprefix("Value error, ")) for mistake in found]
+        raise TaxonomyError([Mistake(_MISMATCH, (*above, *loc), text) for loc, text in texts]) from None
+    if not root.children:
+        raise TaxonomyError([Mistake("no_categories", (*above, "children"), "there are no categories below the root")])
+    repeated = list(_repeated(root, above))
+    if repeated:
+        raise TaxonomyError(repeated)
+    return root
+
+
+def categories_in(root: Node) -> list[tuple[str, Path_]]:
+    """Ids and paths of all below the root, each before its children."""
+    return [(node.id or Node.stable_id(path), path) for path, node in root.walk()]
+
+
+def _first_too_deep(root: Any) -> Location | None:
+    """Step by step: what is nested without end must not end here."""
+    level: list[tuple[Location, Any]] = [((), root)]
+    for _ in range(MOST_LEVELS + 1):
+        level = [
+            ((*place, "children", number), child)
+            for place, node in level
+            for number, child in enumerate(_children(node))
+        ]
+        if not level:
+            return None
+    return level[0][0]
+
+
+def _children(node: Any) -> list[Any]:
+    children = node.get("children") if isinstance(node, dict) else None
+    return children if isinstance(children, list) else []
+
+
+def _repeated(root: Node, above: Location) -> Iterator[Mistake]:
+    placed = list(_placed(root, above, ()))
+    paths: set[str] = set()
+    for place, path, _ in placed:
+        told = "/".join(path)
+        if told in paths:
+            yield Mistake(_MISMATCH, (*place, "name"), f"there are two categories '{told[:200]}'")
+        paths.add(told)
+    if not any(node.id for _, _, node in placed):
+        return
+    of_id: dict[str, Path_] = {}
+    for place, path, node in placed:
         key = node.id or Node.stable_id(path)
-        if path in paths:
-            return f"there are two categories '{'/'.join(path)[:200]}'"
-        if key in ids:
-            return f"there are two categories with the id '{key}'"
-        paths.add(path)
-        ids.add(key)
-    return None
+        if of_id.setdefault(key, path) != path:
+            yield Mistake(_MISMATCH, (*place, "id"), f"there are two categories with the id '{key}'")
+
+
+def _placed(node: Node, place: Location, above: Path_) -> Iterator[tuple[Location, Path_, Node]]:
+    for number, child in enumerate(node.children):
+        inside, path = (*place, "children", number), (*above, child.name)
+        yield inside, path, child
+        yield from _placed(child, inside, path)

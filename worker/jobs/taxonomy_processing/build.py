@@ -37,16 +37,17 @@ _LIBRARIES: Final = ("numpy", "rapidfuzz", "rensa", "scikit-learn", "scipy", "se
 def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     started = datetime.now(UTC)
     progress = Progress(ctx, None if parameters.llm is None else WITH_MODEL)
-    beginning = None if parameters.given is None else given.load(ctx, parameters.given)
+    beginning = given.load(ctx, parameters)
     # Asking begins before chunks are read: without its key, say, nothing comes of the job.
     with workspace(ctx, PUBLISHED) as work, llm_namer(ctx, parameters, work, progress) as model:
         corpus = Corpus(ctx, parameters, progress)
         language = language_of(corpus.texts()) if parameters.language == "auto" else parameters.language
         space = Space(corpus, stop_words(language, corpus.texts()), parameters.seed, progress)
-        root = Category(np.arange(len(corpus.numbers)), name=beginning.name if beginning else "")
+        root = Category(np.arange(len(corpus.numbers)))
         if beginning is not None:
+            root.name, root.description = beginning.name, beginning.description
             given.fill(space, root, beginning)
-        _grow(space, root, parameters, progress)
+        has_grown = _grow(space, root, parameters, progress)
         namer = Namer(space, corpus, root)
         progress.note(NAME, "Naming categories", 0)
         namer.name_all()
@@ -61,12 +62,13 @@ def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
             files.append(model.failures.entry())
         _publish(ctx, work, parameters, files, corpus, started)
     progress.finish()
-    warnings = list(warnings_of(corpus, language, model))
+    is_divided = has_grown or parameters.base_taxonomy is not None
+    warnings = list(warnings_of(corpus, language, model, is_divided=is_divided))
     return summary(taxonomy, corpus, assignments.unassigned, measures, warnings, model)
 
 
-def _grow(space: Space, root: Category, parameters: Parameters, progress: Progress) -> None:
-    """New categories: everywhere, below the lowest of those that were given, or nowhere."""
+def _grow(space: Space, root: Category, parameters: Parameters, progress: Progress) -> bool:
+    """New categories: everywhere, below the lowest of those that were given, or nowhere. Whether there are any."""
     count = len(root.members)
     least = parameters.min_category_size or max(_LEAST, round(_LEAST_SHARE * count))
     grower = Grower(
@@ -78,12 +80,13 @@ def _grow(space: Space, root: Category, parameters: Parameters, progress: Progre
         lambda done: progress.note(GROW, "Finding categories", done),
     )
     if not root.children:
-        return grower.grow(root)
+        grower.grow(root)
+        return bool(root.children)
     _label_given(grower, root)
-    if parameters.extend_taxonomy is not None:
-        for level, leaf in list(_leaves(root)):
-            grower.grow(leaf, level)
-    return None
+    leaves = [] if parameters.extend_taxonomy is None else _leaves(root)
+    for level, leaf in leaves:
+        grower.grow(leaf, level)
+    return any(leaf.children for _, leaf in leaves)
 
 
 def _label_given(grower: Grower, parent: Category) -> None:
@@ -128,7 +131,8 @@ def _write(work: Path, taxonomy: dict[str, Any], assignments: Assignments, corpu
 def _publish(
     ctx: JobContext, work: Path, parameters: Parameters, files: list[FileEntry], corpus: Corpus, started: datetime
 ) -> None:
-    sources = {"source": parameters.source, "taxonomy": parameters.given}
+    base, extend = parameters.base_taxonomy, parameters.extend_taxonomy
+    sources = {"source": parameters.source, "base_taxonomy": base, "extend_taxonomy": extend}
     inputs: list[dict[str, object]] = [
         {"parameter": name, "job_id": source.job_id, "path": source.path}
         for name, source in sources.items()

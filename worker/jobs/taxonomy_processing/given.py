@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from pydantic import ValidationError
 
-from worker.context import JobContext, PermanentError
+from worker.context import JobContext
 from worker.jobs.shared import reading
-from worker.jobs.shared.source import TaxonomySource
-from worker.jobs.shared.taxonomy import Node, check_names
+from worker.jobs.shared.taxonomy import Node
 from worker.jobs.taxonomy_processing.arrays import Matrix
+from worker.jobs.taxonomy_processing.parameters import Parameters
 from worker.jobs.taxonomy_processing.tree import Category
 from worker.jobs.taxonomy_processing.vectors import Space, parts
 from worker.jobs.taxonomy_processing.words import words_of
@@ -20,20 +19,10 @@ from worker.jobs.taxonomy_processing.words import words_of
 _LEAST_ALIKE: Final = 0.10
 
 
-def load(ctx: JobContext, source: TaxonomySource) -> Node:
-    """Raises PermanentError `schema_mismatch`, `no_categories` and what reading a source raises."""
-    try:
-        node = Node.of(reading.taxonomy(ctx, source))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise PermanentError("schema_mismatch", f"The taxonomy: {place}: {first['msg']}.") from None
-    if not node.children:
-        raise PermanentError("no_categories", "The taxonomy has no categories below its root.")
-    problem = check_names(node)
-    if problem is not None:
-        raise PermanentError("schema_mismatch", f"The taxonomy: {problem}.")
-    return node
+def load(ctx: JobContext, parameters: Parameters) -> Node | None:
+    """None when there is no such taxonomy. Raises PermanentError, see `reading.taxonomy`."""
+    field = "extend_taxonomy" if parameters.base_taxonomy is None else "base_taxonomy"
+    return None if parameters.given is None else reading.taxonomy(ctx, parameters.given, field)
 
 
 def fill(space: Space, parent: Category, node: Node) -> None:
@@ -47,6 +36,8 @@ def fill(space: Space, parent: Category, node: Node) -> None:
     for number, child in enumerate(node.children):
         category = Category(
             parent.members[best == number],
+            # They stay where there are no chunks to find others in.
+            keywords=[(keyword.term, keyword.weight) for keyword in child.keywords],
             name=child.name,
             description=child.description,
             threshold=child.confidence_threshold,

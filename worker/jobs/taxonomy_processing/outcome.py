@@ -13,7 +13,7 @@ from worker.jobs.taxonomy_processing.artefacts import ASSIGNMENTS
 from worker.jobs.taxonomy_processing.corpus import Corpus
 from worker.jobs.taxonomy_processing.llm_names import LlmNamer
 from worker.jobs.taxonomy_processing.measures import Measures
-from worker.jobs.taxonomy_processing.words import UNKNOWN
+from worker.jobs.taxonomy_processing.words import ENGLISH
 
 _SMALL: Final = 200
 _LARGEST_TREE_BYTES: Final = 32_000
@@ -59,14 +59,19 @@ def summary(
     }
 
 
-def warnings_of(corpus: Corpus, language: str, model: LlmNamer | None) -> Iterator[dict[str, str]]:
+def warnings_of(corpus: Corpus, language: str, model: LlmNamer | None, *, is_divided: bool) -> Iterator[dict[str, str]]:
     if len(corpus.numbers) < _SMALL:
         yield _warning(
             "small_corpus", f"Below {_SMALL} different chunks categories are rough; look at them before use."
         )
-    if language == UNKNOWN:
+    if language != ENGLISH:
         message = "There is no list of stop words for the language; words that most of the chunks have were left out."
         yield _warning("language_unknown", message)
+    if not is_divided:
+        message = (
+            "No new category was found: there are too few chunks for it, or given ones lie as deep as depth allows."
+        )
+        yield _warning("nothing_divided", message)
     if corpus.left_out:
         yield _warning("chunks_left_out", f"{corpus.left_out} chunks beyond max_chunks ({corpus.total}) were not read.")
     if model is not None and not model.count:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from worker.jobs.shared.llm.options import LlmMode
+from worker.jobs.shared.refusals import refused_field
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
 
 MIN_CHUNKS = 20
@@ -51,9 +52,10 @@ class Parameters(LlmMode):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.category_limits is not None and len(self.category_limits) != self.depth:
-            raise ValueError(f"category_limits must have a number for each of the {self.depth} levels of depth")
+            text = f"category_limits must have a number for each of the {self.depth} levels of depth"
+            raise refused_field("category_limits", text)
         if self.base_taxonomy is not None and self.extend_taxonomy is not None:
-            raise ValueError("give base_taxonomy or extend_taxonomy, not both")
+            raise refused_field("extend_taxonomy", "give base_taxonomy or extend_taxonomy, not both")
         return self
 
     @property

@@ -33,18 +33,18 @@ def problem_of(url: str) -> str | None:
     return addresses.problem_of(url, _SETTING)
 
 
-async def public_address(url: str) -> str:
-    """The one to connect to; all that the name stands for are looked at.
+async def public_address(url: str, field: str) -> str:
+    """The one to connect to; all that the name stands for are looked at. `field`: the parameter that has the `url`.
 
     Raises PermanentError `llm_base_url_refused`, and OSError when there is no such name.
     """
     problem = problem_of(url)
     if problem is not None:
-        raise PermanentError(REFUSED, f"llm.base_url {problem}.")
+        raise PermanentError(REFUSED, f"{field}.base_url {problem}.")
     try:
         return (await addresses.public_addresses(url))[0]
     except addresses.NotPublicError as error:
-        message = f"llm.base_url: {error} is not a public address; the operator can list it in {_SETTING}."
+        message = f"{field}.base_url: {error} is not a public address; the operator can list it in {_SETTING}."
         raise PermanentError(REFUSED, message) from None
 
 

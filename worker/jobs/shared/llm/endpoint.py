@@ -47,14 +47,15 @@ class Completion(NamedTuple):
 class Endpoint:
     """Raises PermanentError when the address is refused, or the variable of the key is not set."""
 
-    def __init__(self, options: LlmOptions, base_urls: Sequence[str]) -> None:
-        for _, text in problems_of(options, base_urls):
+    def __init__(self, options: LlmOptions, base_urls: Sequence[str], field: str) -> None:
+        for _, text in problems_of(options, base_urls, field):
             raise PermanentError("llm_base_url_refused", f"{text}.")
         # They would tell of each request, and at level debug what is in it.
         for name in _LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._options = options
-        self._key = _key_of(options)
+        self._field = field
+        self._key = _key_of(options, field)
         self._listed = is_listed(options.base_url, base_urls)
         self._address: str | None = None
         rate = options.requests_per_minute
@@ -103,7 +104,7 @@ class Endpoint:
 
     async def _look_up(self) -> None:
         try:
-            self._address = await public_address(self._options.base_url)
+            self._address = await public_address(self._options.base_url, self._field)
         except OSError as error:
             raise UnreachableError(f"the name of the endpoint cannot be looked up: {error.strerror}") from None
 
@@ -126,9 +127,11 @@ class Endpoint:
         if error.status_code in (400, 422):
             return RefusedError(f"the endpoint says {said}", str(error.param or ""))
         if error.status_code in (401, 403, 404):
-            return PermanentError("llm_refused", f"The endpoint says {said}.")
+            return PermanentError("llm_refused", f"The endpoint says {said} ({self._field}).")
         if error.status_code < 400:
-            message = "The endpoint redirects, which is not followed; llm.base_url must be its final address."
+            message = (
+                f"The endpoint redirects, which is not followed; {self._field}.base_url must be its final address."
+            )
             return PermanentError("llm_redirected", message)
         return ItemError(BAD_REQUEST, f"the endpoint says {said}")
 
@@ -137,12 +140,12 @@ class Endpoint:
         return shortened(text.replace(self._key, "***") if self._key else text)
 
 
-def _key_of(options: LlmOptions) -> str | None:
+def _key_of(options: LlmOptions, field: str) -> str | None:
     if options.api_key_env is None:
         return None
     key = os.environ.get(options.api_key_env, "").strip()
     if not key:
-        message = f"The variable {options.api_key_env}, which llm.api_key_env names, is not set on the worker."
+        message = f"The variable {options.api_key_env}, which {field}.api_key_env names, is not set on the worker."
         raise PermanentError("llm_key_missing", message)
     return key
 

@@ -9,6 +9,7 @@ UNAVAILABLE: Final = "llm_unavailable"
 BUDGET_SPENT: Final = "llm_budget_spent"
 BAD_REPLY: Final = "llm_bad_reply"
 TRUNCATED: Final = "llm_truncated"
+TOO_MANY: Final = "too_many_errors"
 BAD_REQUEST: Final = "llm_bad_request"
 # Of foreign words in a message.
 _MOST_CHARACTERS: Final = 300

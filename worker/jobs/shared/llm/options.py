@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from worker.jobs.shared.llm.addresses import form_problem, is_listed, problem_of
+from worker.jobs.shared.refusals import refused_field
 from worker.jobs.shared.source import Problem
 
+FIELD: Final = "llm"
 ResponseFormat = Literal["auto", "json_schema", "json_object", "none"]
 
 
@@ -69,14 +71,34 @@ class LlmMode(BaseModel):
         return [] if self.llm is None else problems_of(self.llm, base_urls)
 
 
-def problems_of(options: LlmOptions, base_urls: Sequence[str]) -> list[Problem]:
-    """Places in the parameters, and what is wrong there."""
+class LlmItems(LlmMode):
+    """The same for job types that ask about many items, some of which may fail."""
+
+    fail_fast: bool = Field(False, description="mode 'llm' only: stop at the first item about which asking has failed")
+    max_error_rate: float = Field(
+        1.0, ge=0, le=1, description="mode 'llm' only: stop when asking about a larger part of the items has failed"
+    )
+
+    @model_validator(mode="after")
+    def _check_failures(self) -> Self:
+        for name in ("fail_fast", "max_error_rate"):
+            if self.mode == "offline" and name in self.model_fields_set:
+                raise refused_field(name, f"{name} is for mode 'llm'; offline no item fails")
+        return self
+
+    def most_failures(self, items: int) -> float:
+        """How many of them may fail, for `Llm.most_failures`."""
+        return 0 if self.fail_fast else self.max_error_rate * items
+
+
+def problems_of(options: LlmOptions, base_urls: Sequence[str], field: str = FIELD) -> list[Problem]:
+    """Places in the parameters, and what is wrong there. `field`: which parameter has the options."""
     if is_listed(options.base_url, base_urls):
         return []
     problem = problem_of(options.base_url)
-    found: list[Problem] = [] if problem is None else [(("llm", "base_url"), f"llm.base_url {problem}")]
+    found: list[Problem] = [] if problem is None else [((field, "base_url"), f"{field}.base_url {problem}")]
     if options.api_key_env is not None:
         # Else anybody could have any variable of the worker sent to a place of his own.
-        text = "llm.api_key_env: keys go only to endpoints that the operator lists in llm.base_urls"
-        found.append((("llm", "api_key_env"), text))
+        text = f"{field}.api_key_env: keys go only to endpoints that the operator lists in llm.base_urls"
+        found.append(((field, "api_key_env"), text))
     return found

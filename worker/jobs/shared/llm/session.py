@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -16,13 +17,14 @@ from worker.jobs.shared.llm.dialect import Dialect, Message, response_format, wo
 from worker.jobs.shared.llm.errors import (
     BAD_REPLY,
     BUDGET_SPENT,
+    TOO_MANY,
     TRUNCATED,
     UNAVAILABLE,
     ItemError,
     ItemFailure,
     RefusedError,
 )
-from worker.jobs.shared.llm.options import LlmOptions
+from worker.jobs.shared.llm.options import FIELD, LlmOptions
 from worker.jobs.shared.llm.replies import Unusable, read_reply
 from worker.jobs.shared.llm.usage import LlmUsage
 
@@ -41,8 +43,8 @@ _SHORTEST_TIMEOUT: Final = 1.0
 
 
 @contextmanager
-def open_llm(ctx: JobContext, options: LlmOptions) -> Iterator[Llm]:
-    """Not inside of a running event loop: it has one of its own.
+def open_llm(ctx: JobContext, options: LlmOptions, field: str = FIELD) -> Iterator[Llm]:
+    """Not inside of a running event loop: it has one of its own. `field`: which parameter has the options.
 
     Raises PermanentError `missing_dependency`, `llm_base_url_refused` or `llm_key_missing`.
     """
@@ -50,26 +52,31 @@ def open_llm(ctx: JobContext, options: LlmOptions) -> Iterator[Llm]:
     # Only now: what it imports may have been missing.
     from worker.jobs.shared.llm.endpoint import Endpoint
 
-    endpoint = Endpoint(options, ctx.llm_base_urls)
+    endpoint = Endpoint(options, ctx.llm_base_urls, field)
     with asyncio.Runner() as runner:
         try:
-            yield Llm(ctx, options, endpoint, runner)
+            yield Llm(ctx, options, field, endpoint, runner)
         finally:
             runner.run(endpoint.close())
 
 
 class Llm:
-    """One endpoint for one job. `usage` is for the job's result: `llm.usage.as_result(options.model)`."""
+    """One endpoint for one job. `usage` is for the job's result: `llm.usage.as_result(options.model)`. The job ends as
+    soon as more items than `most_failures` have failed."""
 
-    def __init__(self, ctx: JobContext, options: LlmOptions, endpoint: Endpoint, runner: asyncio.Runner) -> None:
+    def __init__(
+        self, ctx: JobContext, options: LlmOptions, field: str, endpoint: Endpoint, runner: asyncio.Runner
+    ) -> None:
         self._ctx = ctx
         self._options = options
+        self._field = field
         self._endpoint = endpoint
         self._runner = runner
         self._dialect = Dialect(options.response_format)
         self._at_once = asyncio.Semaphore(options.concurrency)
         self._unreachable = self._done = 0
         self._last_failure: ItemFailure | None = None
+        self.most_failures = math.inf
         self.usage = LlmUsage()
 
     def map(
@@ -82,6 +89,7 @@ class Llm:
         still runs is stopped at once when the job is cancelled, or anything else is raised.
 
         Raises JobCancelled, RetryableError `llm_unavailable` when five items in a row did not reach the endpoint,
+        PermanentError or, when the last one did not reach it, RetryableError `too_many_errors`,
         PermanentError `llm_refused` (key, model or path), `llm_redirected` or `llm_base_url_refused`, and what `work`
         and `note` raise besides.
         """
@@ -109,7 +117,7 @@ class Llm:
         if not isinstance(value, Unusable):
             return value
         if completion.cut:
-            raise ItemError(TRUNCATED, f"the reply does not end within {room} tokens (twice llm.max_tokens)")
+            raise ItemError(TRUNCATED, f"the reply does not end within {room} tokens (twice {self._field}.max_tokens)")
         completion = await self._complete(_complained(messages, completion.text, value), schema, room)
         value = read_reply(completion.text, reply)
         if isinstance(value, Unusable):
@@ -127,7 +135,12 @@ class Llm:
         if failure is None or self._done > self.usage.failed_items:
             return
         kind = RetryableError if failure.retryable else PermanentError
-        raise kind(failure.code, f"All {self._done} items failed, the last because {failure.message}.")
+        raise kind(failure.code, f"All {self._done} items failed ({self._field}), the last because {failure.message}.")
+
+    def raise_if_never_reached(self) -> None:
+        """After the last `map`, for jobs that are of use without. Raises RetryableError `llm_unavailable`."""
+        if self._last_failure is not None and self._last_failure.retryable:
+            self.raise_if_nothing_came()
 
     async def _outcome(self, work: Callable[[T], Awaitable[V]], item: T) -> V | ItemFailure:
         self._done += 1
@@ -142,8 +155,15 @@ class Llm:
         self.usage.failed_items += 1
         self._unreachable = self._unreachable + 1 if error.code == UNAVAILABLE else 0
         if self._unreachable >= UNREACHABLE_ITEMS:
-            raise RetryableError(UNAVAILABLE, f"{UNREACHABLE_ITEMS} items in a row failed: {error.message}.")
+            raise RetryableError(
+                UNAVAILABLE, f"{UNREACHABLE_ITEMS} items in a row failed ({self._field}): {error.message}."
+            )
         self._last_failure = ItemFailure(error.code, error.message, error.retryable)
+        if self.usage.failed_items > self.most_failures:
+            kind = RetryableError if error.retryable else PermanentError
+            count = "1 item" if self.usage.failed_items == 1 else f"{self.usage.failed_items} items"
+            allowed = "more than fail_fast or max_error_rate allow"
+            raise kind(TOO_MANY, f"{count} failed ({self._field}), {allowed}; the last because {error.message}.")
         return self._last_failure
 
     async def _complete(self, messages: Sequence[Message], schema: dict[str, Any], room: int) -> Completion:
@@ -177,7 +197,7 @@ class Llm:
         ):
             if limit is not None and used >= limit:
                 self.usage.budget_spent = True
-                raise ItemError(BUDGET_SPENT, f"llm.{name} is {limit}, and {used} are used")
+                raise ItemError(BUDGET_SPENT, f"{self._field}.{name} is {limit}, and {used} are used")
         self.usage.requests += 1
 
     def _timeout(self) -> float:

@@ -1,0 +1,37 @@
+"""What a validator of parameters refuses, with the place that it is about: the server tells it as `loc`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+Location = tuple[str | int, ...]
+
+
+class Mistake(NamedTuple):
+    """`code`: a stable word for programs; `place`: below what is validated."""
+
+    code: str
+    place: Location
+    text: str
+
+
+def refused(mistakes: Iterable[Mistake]) -> ValidationError:
+    """To be raised by a validator; unlike a ValueError it keeps the places. There must be a mistake."""
+    return _error((mistake.code, mistake.place, f"{mistake.code}: {mistake.text}") for mistake in mistakes)
+
+
+def refused_field(name: str, text: str) -> ValidationError:
+    """The same for a field that does not go with others."""
+    return _error([("value_error", (name,), text)])
+
+
+def _error(told: Iterable[tuple[str, Location, str]]) -> ValidationError:
+    details = [
+        InitErrorDetails(type=PydanticCustomError(code, "{text}", {"text": text}), loc=place, input=None)
+        for code, place, text in told
+    ]
+    return ValidationError.from_exception_data("parameters", details)
