@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from jobqueue.config_values import DottedName, EndpointUrl, Name, RedisUrl
+from jobqueue.config_values import DottedName, EndpointUrl, Name, Origin, RedisUrl
 from jobqueue.errors import ConfigurationError
 
 ENVIRONMENT_PREFIX = "JOBQUEUE_"
@@ -105,6 +105,15 @@ class LlmSettings(_Section):
     )
 
 
+class DocumentSettings(_Section):
+    urls: Literal["off", "listed", "public"] = Field(
+        "off", description="what jobs may fetch: nothing, what lies at url_origins, or that and every public address"
+    )
+    url_origins: tuple[Origin, ...] = Field((), description="places that jobs may fetch from wherever they are")
+    url_max_bytes: int = Field(200_000_000, ge=1, description="of one document; the job's own limit holds too")
+    url_timeout_seconds: float = Field(60.0, gt=0, le=3600, description="to fetch one document")
+
+
 class LogSettings(_Section):
     format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, elsewhere json")
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -148,6 +157,7 @@ class Settings(_Section):
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = WorkerSettings()
     llm: LlmSettings = LlmSettings()
+    documents: DocumentSettings = DocumentSettings()
     log: LogSettings = LogSettings()
     job_types: dict[Name, JobTypeSettings] = Field(default_factory=dict)
 
@@ -254,6 +264,7 @@ _LISTS = {
     ("worker", "allowed_functions"),
     ("server", "allowed_hosts"),
     ("llm", "base_urls"),
+    ("documents", "url_origins"),
 }
 
 

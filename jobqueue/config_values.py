@@ -36,7 +36,18 @@ def _endpoint_url(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    value = value.removesuffix("/")
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or value != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("must look like http://host:port, with nothing behind it")
+    if "@" in parts.netloc or parts.port == 0:
+        raise ValueError("must look like http://host:port, without a user or a password")
+    return value
+
+
 DottedName = Annotated[str, AfterValidator(_dotted)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
 RedisUrl = Annotated[str, AfterValidator(_usable_url)]
 EndpointUrl = Annotated[str, AfterValidator(_endpoint_url)]
+Origin = Annotated[str, AfterValidator(_origin)]

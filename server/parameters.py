@@ -57,6 +57,9 @@ async def check_parameters(settings: Settings, job_type: str, parameters: dict[s
     check_llm = getattr(model, "check_llm", None)
     if check_llm is not None:
         _refuse(check_llm(settings.llm.base_urls))
+    check_urls = getattr(model, "check_urls", None)
+    if check_urls is not None:
+        _refuse(check_urls(settings.documents.urls, settings.documents.url_origins))
     check_inputs = getattr(model, "check_inputs", None)
     # A thread costs more than all the rest; most jobs that name no file need none.
     if check_inputs is not None and getattr(model, "names_files", True):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class JobCancelled(Exception):
@@ -25,6 +27,19 @@ class RetryableError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class UrlRules:
+    """What the operator lets jobs fetch from the web: nothing, what lies at `origins`, or that and all that is public.
+
+    `max_bytes` and `timeout_seconds`: of one document.
+    """
+
+    access: Literal["off", "listed", "public"] = "off"
+    origins: Sequence[str] = ()
+    max_bytes: int = 200_000_000
+    timeout_seconds: float = 60.0
 
 
 class JobContext(Protocol):
@@ -55,6 +70,11 @@ class JobContext(Protocol):
     @property
     def llm_base_urls(self) -> tuple[str, ...]:
         """Endpoints of language models that the operator lets jobs use wherever they are."""
+        ...
+
+    @property
+    def url_rules(self) -> UrlRules:
+        """What the operator lets jobs fetch from the web."""
         ...
 
     @property

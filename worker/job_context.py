@@ -6,12 +6,15 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from worker.context import JobCancelled
+from worker.context import JobCancelled, UrlRules
 from worker.note import Note
+
+if TYPE_CHECKING:
+    from jobqueue.config import DocumentSettings
 
 # Ids of jobs become names of folders, and stock producers choose ids as they like.
 _SAFE_ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.\-]{0,127}")
@@ -30,7 +33,12 @@ class JobFacts:
     input_root: str
     deadline: float | None
     llm_base_urls: tuple[str, ...] = ()
+    url_rules: UrlRules | dict[str, Any] = field(default_factory=UrlRules)
     processes: int = 1
+
+
+def url_rules(settings: DocumentSettings) -> UrlRules:
+    return UrlRules(settings.urls, settings.url_origins, settings.url_max_bytes, settings.url_timeout_seconds)
 
 
 class Context:
@@ -75,6 +83,12 @@ class Context:
     def llm_base_urls(self) -> tuple[str, ...]:
         # A list when it came as JSON.
         return tuple(self._facts.llm_base_urls)
+
+    @property
+    def url_rules(self) -> UrlRules:
+        rules = self._facts.url_rules
+        # Its fields when it came as JSON.
+        return rules if isinstance(rules, UrlRules) else UrlRules(**rules)
 
     @property
     def processes(self) -> int:

@@ -22,7 +22,7 @@ from jobqueue.logs import job_fields
 from jobqueue.stock import StockJobs, StoredJob
 from worker.child_log import ChildLog
 from worker.context import PermanentError
-from worker.job_context import Context, JobFacts
+from worker.job_context import Context, JobFacts, url_rules
 from worker.loop_calls import GIVEN_UP, InlineCall, TaskCall
 from worker.plain_call import NOT_SENDABLE, call_for
 from worker.process_job import ProcessJob, assignment_for
@@ -213,6 +213,7 @@ class JobRun(Stoppable):
             input_root=str(storage.input_root),
             deadline=None if limit is None else time.monotonic() + limit,
             llm_base_urls=self._settings.llm.base_urls,
+            url_rules=url_rules(self._settings.documents),
             processes=kind.processes,
         )
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from jobqueue.config import Settings, load_settings
 from jobqueue.job import DEFAULT_USER
 from worker.context import PermanentError
-from worker.job_context import Context, JobFacts
+from worker.job_context import Context, JobFacts, url_rules
 from worker.note import Note
 from worker.resolve import job_function, validated
 
@@ -58,6 +58,7 @@ def _facts(settings: Settings, job_type: str, job: Any) -> JobFacts:
         input_root=str(settings.storage.input_root),
         deadline=None if not job.timeout or job.timeout < 0 else time.monotonic() + job.timeout,
         llm_base_urls=settings.llm.base_urls,
+        url_rules=url_rules(settings.documents),
         processes=settings.job_types[job_type].processes,
     )
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from samples.make_samples import Writer, quoted
 
+from worker.context import UrlRules
+
 SAMPLES = Path(__file__).parent
 
 
@@ -23,6 +25,7 @@ class FakeContext:
     cancelled = False
     seconds_left = None
     llm_base_urls: tuple[str, ...] = ()
+    url_rules = UrlRules()
     processes = 1
     log = logging.getLogger("test.documents")
 

@@ -211,6 +211,34 @@ def test_an_endpoint_must_be_an_address(tmp_path: Path, url: str) -> None:
     assert "llm.base_urls" in line
 
 
+def test_documents_are_not_fetched_unless_the_operator_says_so(tmp_path: Path) -> None:
+    documents = load(tmp_path).documents
+    assert (documents.urls, documents.url_origins) == ("off", ())
+    listed = load(tmp_path, '[documents]\nurls = "listed"\nurl_origins = ["http://wiki:8080/"]').documents
+    assert (listed.urls, listed.url_origins) == ("listed", ("http://wiki:8080",))
+    origins = load(tmp_path, JOBQUEUE_DOCUMENTS_URL_ORIGINS="http://[::1]:1, https://h").documents.url_origins
+    assert origins == ("http://[::1]:1", "https://h")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "h",
+        "ftp://h",
+        "http://",
+        "http://u:w@h",
+        "http://h/wiki",
+        "http://h?a",
+        "http://h#a",
+        "http://h:99999",
+        "http://[",
+    ],
+)
+def test_a_place_of_documents_has_nothing_behind_its_port(tmp_path: Path, origin: str) -> None:
+    (line,) = mistakes(tmp_path, JOBQUEUE_DOCUMENTS_URL_ORIGINS=origin)
+    assert "documents.url_origins" in line
+
+
 @pytest.mark.parametrize("content", [b"[server", b"\xff", b"a = 1\na = 2"])
 def test_an_unreadable_file_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "config.toml"

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def context_facts(ctx: JobContext, parameters: Params) -> dict[str, Any]:
         "input_root": str(ctx.input_root),
         "seconds_left": ctx.seconds_left,
         "llm_base_urls": list(ctx.llm_base_urls),
+        "url_rules": asdict(ctx.url_rules),
     }
 
 

@@ -31,6 +31,12 @@ def settings_with(folder: Path, function: str = "sync_ok", mode: str = "process"
             "storage": {"data_dir": folder / "data", "input_root": folder / "input"},
             "worker": {"allowed_functions": ["nothing.*", "plain_for_tests.*"]},
             "llm": {"base_urls": ["http://127.0.0.1:1/v1"]},
+            "documents": {
+                "urls": "listed",
+                "url_origins": ["http://127.0.0.1:2"],
+                "url_max_bytes": 3,
+                "url_timeout_seconds": 4.5,
+            },
             "job_types": {"tested": kind},
         }
     )

@@ -136,10 +136,6 @@ def test_document_is_a_path_or_a_text(document: dict[str, str]) -> None:
     assert "give either 'path', or 'text' with 'name'" in mistakes(documents=[document])["documents", 0]
 
 
-def test_url_is_refused_with_a_reason() -> None:
-    assert "not fetched from the web" in mistakes(documents=[{"url": "http://example.org/"}])["documents", 0]
-
-
 def test_all_mistakes_come_at_once() -> None:
     found = mistakes(documents=[{"path": "/x"}, {"url": "y"}], chunk_size=1, overlap=-1, nonsense="x")
     assert len(found) == 5

@@ -72,7 +72,7 @@ def test_what_was_known_before_the_crash_is_kept(tmp_path: Path) -> None:
 
 
 def test_timeout_costs_one_document(tmp_path: Path) -> None:
-    result = run(context(tmp_path), parameters(f"HANG {tmp_path}/pid", "text", document_timeout=1))
+    result = run(context(tmp_path), parameters(f"HANG {tmp_path}/pid", "text", document_timeout=3))
     (error,) = result["errors"]
     assert (error["code"], error["retryable"]) == ("document_timeout", True)
     assert result["processed_documents"] == 1
@@ -108,7 +108,7 @@ def test_cancellation_is_looked_for_all_the_time(tmp_path: Path) -> None:
     seen: list[float] = []
     run(
         context(tmp_path, lambda: seen.append(time.monotonic())),
-        parameters(f"HANG {tmp_path}/pid", "text", document_timeout=1),
+        parameters(f"HANG {tmp_path}/pid", "text", document_timeout=3),
     )
     assert len(seen) >= 10
 
@@ -202,7 +202,7 @@ def test_crash_while_cutting_costs_one_document(tmp_path: Path, word: str) -> No
 
 
 def test_timeout_while_cutting_costs_one_document(tmp_path: Path) -> None:
-    result = run(context(tmp_path), parameters(f"CHUNK-HANG {tmp_path}/pid", "text", document_timeout=1))
+    result = run(context(tmp_path), parameters(f"CHUNK-HANG {tmp_path}/pid", "text", document_timeout=3))
     assert errors_of(result) == [("document_timeout", "1.txt", "chunk")]
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 

@@ -16,7 +16,8 @@ from samples.document_support import FakeContext
 from samples.llm_stub import Said, llm_stub
 
 from worker.context import PermanentError, RetryableError
-from worker.jobs.shared.llm import addresses
+from worker.jobs.shared import addresses
+from worker.jobs.shared.llm.addresses import is_listed, public_address
 from worker.jobs.shared.llm.errors import ItemFailure
 from worker.jobs.shared.llm.options import LlmMode, LlmOptions
 from worker.jobs.shared.llm.session import open_llm
@@ -167,7 +168,7 @@ def test_keys_go_to_listed_endpoints_only() -> None:
     ],
 )
 def test_the_same_address_written_otherwise(url: str, listed: str, is_same: bool) -> None:
-    assert addresses.is_listed(url, [listed]) is is_same
+    assert is_listed(url, [listed]) is is_same
 
 
 @pytest.mark.parametrize("answers", [["127.0.0.1"], ["1.1.1.1", "10.0.0.1"]])
@@ -228,7 +229,7 @@ def test_ipv6_addresses_are_connected_to(monkeypatch: pytest.MonkeyPatch) -> Non
     real = socket.getaddrinfo("::1", 80, type=socket.SOCK_STREAM)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *rest, **more: real)
     monkeypatch.setattr(addresses, "is_public", lambda address: True)
-    assert asyncio.run(addresses.public_address("http://endpoint.test/v1", "llm")) == "::1"
+    assert asyncio.run(public_address("http://endpoint.test/v1", "llm")) == "::1"
     request = openai.DefaultAsyncHttpxClient().build_request("POST", "http://endpoint.test/v1")
     assert request.url.copy_with(host="::1").host == "::1"
     assert str(request.url.copy_with(host="::1")) == "http://[::1]/v1"

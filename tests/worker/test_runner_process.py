@@ -56,6 +56,12 @@ async def test_the_context_tells_what_the_job_is(tmp_path: Path) -> None:
         "folder": str(settings.storage.jobs_dir / job_id),
         "input_root": str(tmp_path / "input"),
         "llm_base_urls": ["http://127.0.0.1:1/v1"],
+        "url_rules": {
+            "access": "listed",
+            "origins": ["http://127.0.0.1:2"],
+            "max_bytes": 3,
+            "timeout_seconds": 4.5,
+        },
     }
     assert (settings.storage.jobs_dir / job_id / "made.txt").exists()
 

@@ -30,6 +30,7 @@ def stock(
 
 def run(stock: Queue, function: str, parameters: dict[str, Any]) -> Job:
     Path("config.toml").write_text(
+        '[documents]\nurls = "listed"\n'
         f'[job_types.tested]\nfunction = "jobs_for_tests:{function}"\nparameters = "jobs_for_tests:Params"\n'
     )
     job = stock.enqueue("worker.rq_entry.run_job", "tested", parameters)
@@ -55,6 +56,7 @@ def test_the_context_is_that_of_the_job(stock: Queue, tmp_path: Path) -> None:
     assert facts["job_id"] == job.id
     assert facts["folder"] == str(tmp_path / "data" / "jobs" / job.id)
     assert facts["user_id"] == "default_user"
+    assert facts["url_rules"]["access"] == "listed"
 
 
 @pytest.mark.parametrize(

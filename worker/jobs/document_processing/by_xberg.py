@@ -52,7 +52,7 @@ def parse_by_xberg(data: bytes, kind: Kind, task: Task, encoding: str | None) ->
         from worker.jobs.document_processing.xberg_pdf import parse_pdf_by_xberg
 
         return parse_pdf_by_xberg(data, task)
-    decoded = decode_page(data, encoding) if kind == "html" else None
+    decoded = decode_page(data, encoding, task.charset) if kind == "html" else None
     content, notices = extract(data if decoded is None else decoded.text.encode(), kind, strip=task.strip_boilerplate)
     notices += _cut_short(data, kind)
     _check_words(content, kind, damaged=bool(notices))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from worker.jobs.shared.errors import InputError
 
-Stage = Literal["read", "sniff", "parse", "chunk"]
+Stage = Literal["fetch", "read", "sniff", "parse", "chunk"]
 
 
 class DocumentError(InputError):

@@ -26,12 +26,14 @@ _CHARSET = re.compile(
 _NEVER = ["iframe", "select", "textarea", "button", "svg", "template", "a.headerlink"]
 
 
-def parse_html(data: bytes, encoding: str | None, *, strip: bool) -> Parsed:
-    """`encoding`: what the caller says. `strip`: leave out navigation, forms, headers and footers.
+def parse_html(data: bytes, encoding: str | None, charset: str | None = None, *, strip: bool) -> Parsed:
+    """`encoding`: what the caller says. `charset`: what the server says, which counts more than what the page does.
+
+    `strip`: leave out navigation, forms, headers and footers.
 
     Raises DocumentError `binary_content` or `corrupt_file`.
     """
-    decoded = decode_page(data, encoding)
+    decoded = decode_page(data, encoding, charset)
     text, notices = to_markdown(decoded.text, strip=strip)
     if strip:
         text, notices = _or_all(decoded.text, text, notices)
@@ -46,9 +48,9 @@ def parse_html(data: bytes, encoding: str | None, *, strip: bool) -> Parsed:
     )
 
 
-def decode_page(data: bytes, encoding: str | None) -> Decoded:
-    """Raises DocumentError `binary_content`."""
-    return decode(data, encoding, declared=_declared(data[:_SAMPLE]))
+def decode_page(data: bytes, encoding: str | None, charset: str | None = None) -> Decoded:
+    """As for `parse_html`. Raises DocumentError `binary_content`."""
+    return decode(data, encoding, declared=charset or _declared(data[:_SAMPLE]))
 
 
 def _or_all(html: str, text: str, notices: list[Notice]) -> tuple[str, list[Notice]]:

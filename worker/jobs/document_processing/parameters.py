@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, LiteralString, Self
 
@@ -23,6 +24,7 @@ from worker.jobs.document_processing.input_document import CONTROL_CHARACTER, Do
 from worker.jobs.document_processing.page_ranges import parse_ranges
 from worker.jobs.document_processing.rules import LONGEST_VALUE, SchemaDefinition
 from worker.jobs.document_processing.task import Chunking, Strategy
+from worker.jobs.document_processing.urls import url_problems
 from worker.jobs.shared.input_files import find_problem
 from worker.jobs.shared.llm.options import LlmMode
 from worker.jobs.shared.source import Location, Source, SourceJob, jobs_of
@@ -101,7 +103,9 @@ class Parameters(LlmMode):
         description="leave out lines that most pages of a PDF or, of five and more, 30 % of the documents repeat, and "
         "what surrounds the text of an HTML page",
     )
-    document_timeout: float = Field(120, ge=1, le=3600, description="seconds to parse one, and again to cut it")
+    document_timeout: float = Field(
+        120, ge=1, le=3600, description="seconds to fetch one, again to parse it, again to cut it"
+    )
     max_document_bytes: int = Field(50_000_000, ge=1, le=200_000_000)
     max_pages: int = Field(5000, ge=1, le=20_000)
     max_characters: int = Field(20_000_000, ge=1, le=50_000_000)
@@ -131,7 +135,7 @@ class Parameters(LlmMode):
         for document in documents:
             key = (document.kind, document.label)
             if key in seen:
-                raise ValueError(f"'{document.label}' is listed twice; paths, file ids and names must be unique")
+                raise ValueError(f"'{document.label}' is listed twice; paths, file ids, urls and names must be unique")
             seen.add(key)
         return documents
 
@@ -241,6 +245,11 @@ class Parameters(LlmMode):
     def names_files(self) -> bool:
         """Whether `check_inputs` has anything to look at on disk."""
         return any(document.path is not None for document in self.documents)
+
+    def check_urls(self, access: str, origins: Sequence[str]) -> list[tuple[Location, str]]:
+        """For the server, at submit: what is wrong with addresses of documents, given what the operator allows."""
+        found = url_problems([document.url for document in self.documents], access, origins)
+        return [(("documents", number, "url"), problem) for number, problem in found]
 
     def check_inputs(self, input_root: Path) -> list[tuple[tuple[str | int, ...], str]]:
         """What is wrong with the input files at this moment, as (place in the parameters, message)."""

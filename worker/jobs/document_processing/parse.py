@@ -57,12 +57,12 @@ def _parse(data: bytes, kind: Kind, task: Task, advance: Callable[[float], None]
         case "html":
             from worker.jobs.document_processing.html import parse_html
 
-            return parse_html(data, encoding, strip=task.strip_boilerplate)
+            return parse_html(data, encoding, task.charset, strip=task.strip_boilerplate)
         case "odt" | "pptx" | "xlsx" | "epub" | "rtf" | "eml":
             from worker.jobs.document_processing.by_xberg import parse_by_xberg
 
             return parse_by_xberg(data, kind, task, encoding)
-    return _parse_text(decode(data, encoding), kind)
+    return _parse_text(decode(data, encoding, task.charset), kind)
 
 
 def _parse_text(decoded: Decoded, kind: Literal["markdown", "text"]) -> Parsed:

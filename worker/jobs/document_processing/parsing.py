@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from worker.context import PermanentError
 from worker.jobs.document_processing import progress
+from worker.jobs.document_processing.by_url import bring, keep_note
 from worker.jobs.document_processing.crew import Piece
 from worker.jobs.document_processing.document_process import Order
 from worker.jobs.document_processing.errors import DocumentError
@@ -15,6 +17,7 @@ from worker.jobs.document_processing.outcome import Outcome, verdict
 from worker.jobs.document_processing.record import failure, new_record
 from worker.jobs.document_processing.stage import Job
 from worker.jobs.document_processing.task import Limits, Task
+from worker.jobs.document_processing.urls import name_of
 from worker.jobs.shared.errors import InputError
 from worker.jobs.shared.uploads import find_upload
 from worker.jobs.shared.workspace import storing
@@ -38,6 +41,7 @@ def parse_all(job: Job, outcomes: list[Outcome], keys: dict[int, str]) -> Perman
             job.tell_failure(number, outcome)
         else:
             keys[number] = task.key(outcome.record["sha256"])
+            keep_note(job, task, outcome.record)
         error = verdict(outcomes, job.parameters, total)
         if error is not None:
             return error
@@ -49,9 +53,14 @@ def _pieces(job: Job, tasks: dict[int, Task], begun: dict[int, Outcome]) -> Iter
     for number, document in enumerate(job.parameters.documents, 1):
         task, problem = _make_task(job, number, document)
         tasks[number], begun[number] = task, Outcome(new_record(task))
-        job.progress.note(number, task.name, "Reading", 0.0)
-        if problem is not None:
-            yield number, {"record": failure(DocumentError(problem.code, str(problem), stage="read"))}
+        job.progress.note(number, task.name, "Reading" if document.url is None else "Fetching", 0.0)
+        record = None if problem is None else failure(DocumentError(problem.code, str(problem), stage="read"))
+        if document.url is not None:
+            start = time.monotonic()
+            task, record = bring(job, task, document.url)
+            tasks[number], begun[number].seconds = task, time.monotonic() - start
+        if record is not None:
+            yield number, {"record": record}
             continue
         task_file = job.artefacts.work_file(number, "json")
         with storing():
@@ -64,7 +73,7 @@ def _make_task(job: Job, index: int, document: Document) -> tuple[Task, InputErr
     path, problem = _find(job, document)
     task = Task(
         index=index,
-        name=document.label if path is None or document.file_id is None else PurePosixPath(path).name,
+        name=_name(document, path),
         source={"inline" if document.kind == "text" else document.kind: document.label},
         path=path,
         text=document.text,
@@ -81,6 +90,12 @@ def _make_task(job: Job, index: int, document: Document) -> tuple[Task, InputErr
         password=given.password,
     )
     return task, problem
+
+
+def _name(document: Document, path: str | None) -> str:
+    if document.url is not None:
+        return name_of(document.url)
+    return document.label if path is None or document.file_id is None else PurePosixPath(path).name
 
 
 def _find(job: Job, document: Document) -> tuple[str | None, InputError | None]:

@@ -39,8 +39,11 @@ def new_record(task: Task) -> Record:
 
 
 def identity(task: Task, data: bytes) -> Record:
-    digest = hashlib.sha256(data).hexdigest()
-    return {"document_id": _document_id(task.index, digest), "sha256": digest, "bytes": len(data)}
+    return identity_of(task, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def identity_of(task: Task, digest: str, size: int) -> Record:
+    return {"document_id": _document_id(task.index, digest), "sha256": digest, "bytes": size}
 
 
 def success(parsed: Parsed) -> Record:

@@ -46,7 +46,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """How to parse a document. `index` counts from 1. Either `path` or `text` is set.
+    """How to parse a document. `index` counts from 1. Either `path` or `text` is set. `charset`: what a server names.
 
     `folder`: of finished parses, where this one may be already; else it is written to `text_file` and `marks_file`
     first. The password is never in the file: it takes another way to the document process.
@@ -67,6 +67,7 @@ class Task:
     encoding: str | None
     strip_boilerplate: bool
     limits: Limits
+    charset: str | None = None
     password: str | None = field(default=None, repr=False)
 
     def save(self, file: Path) -> None:
@@ -81,7 +82,7 @@ class Task:
     def key(self, sha256: str) -> str:
         """The same for the same content read in the same way: the name of the finished parse."""
         way = [_FORM, sha256, self.name, self.text is None, self.input_format, self.parser, self.pages, self.encoding]
-        way += [self.strip_boilerplate, self.limits.pages, self.limits.characters]
+        way += [self.charset, self.strip_boilerplate, self.limits.pages, self.limits.characters]
         return hashlib.sha256(json.dumps(way).encode()).hexdigest()
 
 

@@ -16,7 +16,8 @@ from aiolimiter import AsyncLimiter
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 from worker.context import PermanentError
-from worker.jobs.shared.llm.addresses import host_of, is_listed, public_address
+from worker.jobs.shared.addresses import host_of
+from worker.jobs.shared.llm.addresses import is_listed, public_address
 from worker.jobs.shared.llm.dialect import Form, Message
 from worker.jobs.shared.llm.errors import (
     BAD_REPLY,
