@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -68,6 +69,16 @@ def test_orders_are_made_only_as_they_are_needed() -> None:
 def test_a_lost_process_is_told(word: str, how: str) -> None:
     with pytest.raises(RetryableError, match=how) as raised:
         answers([*MANY, word, *MANY])
+    assert raised.value.code == "process_lost"
+
+
+def test_a_machine_without_room_for_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(RetryableError, match="no room for another process") as raised:
+        answers(MANY)
     assert raised.value.code == "process_lost"
 
 

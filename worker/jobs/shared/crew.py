@@ -29,6 +29,7 @@ _AHEAD: Final = 8
 _POLL_MILLISECONDS: Final = 100
 _PATIENCE_SECONDS: Final = 1.0
 _BLOCK: Final = 65536
+_LOST: Final = "process_lost"
 
 Order = dict[str, str]
 Answer = dict[str, Any]
@@ -84,7 +85,11 @@ class Crew:
 
     def _start(self) -> None:
         while len(self._members) < self._size:
-            self._members.append(_Member(self._work))
+            try:
+                self._members.append(_Member(self._work))
+            except OSError as error:
+                message = f"The machine has no room for another process that shares the job's work: {error.strerror}."
+                raise RetryableError(_LOST, message) from error
 
 
 class _Member:
@@ -143,4 +148,4 @@ class _Member:
             code = 0
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         message = f"A process that shares the job's work has ended before its time ({how}); it may lack memory."
-        return RetryableError("process_lost", message)
+        return RetryableError(_LOST, message)
