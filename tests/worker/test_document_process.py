@@ -19,6 +19,7 @@ from worker.context import JobCancelled, PermanentError
 from worker.jobs.document_processing import document_process
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.run import run
+from worker.jobs.shared import parent_side
 
 
 @pytest.fixture(autouse=True)
@@ -144,13 +145,13 @@ def test_document_process_dies_with_the_job(tmp_path: Path) -> None:
 @pytest.mark.parametrize("processes", [1], indirect=True)
 def test_process_is_used_again_until_it_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
-    start = document_process._start
+    start = parent_side.start
 
-    def start_and_note() -> subprocess.Popen[bytes]:
-        started.append(start())
+    def start_and_note(module: str) -> subprocess.Popen[bytes]:
+        started.append(start(module))
         return started[-1]
 
-    monkeypatch.setattr(document_process, "_start", start_and_note)
+    monkeypatch.setattr(parent_side, "start", start_and_note)
     run(context(tmp_path), parameters("one", "two", "KILL", "four", "five"))
     assert len(started) == 2
 

@@ -45,6 +45,13 @@ def test_a_letter_and_a_wide_blank_before_a_full_stop(blank: str) -> None:
     assert [text[start:end] for start, end in sentences_of(text)][-1] == "The next one."
 
 
+@pytest.mark.parametrize("repeated", [10, 1000])
+def test_sentences_of_long_texts_stand_where_they_are_said_to_stand(repeated: int) -> None:
+    text = "Words are here and so on. " * repeated + "\n\n\n" + "The next\nparagraph. Its end."
+    found = [text[start:end] for start, end in sentences_of(text)]
+    assert found == ["Words are here and so on."] * repeated + ["The next\nparagraph.", "Its end."]
+
+
 def cut_anywhere(text: str, chance: random.Random) -> list[tuple[int, int]]:
     """Into parts with no more than blanks between them."""
     cuts = sorted({0, len(text), *(chance.randrange(len(text) + 1) for _ in range(3))})

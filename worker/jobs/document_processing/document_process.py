@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import select
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,12 +14,12 @@ from typing import Any
 
 from worker.jobs.document_processing.errors import DocumentError, Stage
 from worker.jobs.document_processing.task import Work
+from worker.jobs.shared import parent_side
 from worker.jobs.shared.errors import StorageError
 
 CHILD_MODULE = "worker.jobs.document_processing.child"
 # A longer gap between two looks means that this process itself was stopped; the document is not to blame.
 _LONGEST_GAP = 1.0
-_BLOCK = 65536
 
 Message = dict[str, Any]
 
@@ -65,7 +62,8 @@ class DocumentProcess:
         """
         if self._patience.is_over():
             raise self._timed_out()
-        block = self._read()
+        assert self._process is not None
+        block = parent_side.receive(self._process, 0)
         if block == b"":
             raise self._crashed()
         *lines, self._rest = (self._rest + (block or b"")).split(b"\n")
@@ -82,23 +80,15 @@ class DocumentProcess:
 
     def kill(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            # Closes the pipes, and waits.
-            with self._process:
-                pass
+            parent_side.kill(self._process)
             self._process = None
-
-    def _read(self) -> bytes | None:
-        """What has come, b"" at the end, None when nothing has."""
-        return os.read(self.fileno(), _BLOCK) if wait_for([self], 0) else None
 
     def _hand_over(self, order: Message) -> None:
         if self._process is None or self._process.poll() is not None:
             self.kill()
-            self._process = _start()
-        assert self._process.stdin is not None
+            self._process = parent_side.start(CHILD_MODULE)
         try:
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            parent_side.send(self._process, order)
         except BrokenPipeError:
             raise self._crashed() from None
 
@@ -109,12 +99,8 @@ class DocumentProcess:
 
     def _crashed(self) -> DocumentError:
         assert self._process is not None
-        try:
-            code = self._process.wait(_LONGEST_GAP)
-        except subprocess.TimeoutExpired:
-            code = 0
+        how = parent_side.ending(self._process)
         self.kill()
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if self._work == "parse":
             message = f"The document made its parser crash ({how}); it may be damaged, or built to do so."
             return DocumentError("parser_crashed", message, stage="parse")
@@ -138,19 +124,6 @@ class _Patience:
         self._left -= min(now - self._seen, _LONGEST_GAP)
         self._seen = now
         return self._left <= 0
-
-
-def _start() -> subprocess.Popen[bytes]:
-    # The child finds its modules where this process does, whatever the working directory is.
-    paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", CHILD_MODULE, str(os.getpid())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        bufsize=0,
-        # More threads would only take turns, and each reserves memory.
-        env={**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-    )
 
 
 def wait_for(processes: Iterable[DocumentProcess], seconds: float) -> bool:

@@ -93,16 +93,10 @@ class Measure:
 
 def sentences(text: str) -> list[Span]:
     """In order, without blanks around them; every character but blanks is in one."""
-    from sentencex import get_sentence_boundaries
+    # Only now: most strategies need no sentences.
+    from worker.jobs.shared.sentences import sentences_of
 
-    spans = []
-    for low, high in _parts(text):
-        for found in get_sentence_boundaries("en", text[low:high]):
-            words = found["text"]
-            start = low + found["start_index"] + len(words) - len(words.lstrip())
-            if words.strip():
-                spans.append((start, start + len(words.strip())))
-    return spans
+    return [(low + start, low + end) for low, high in _parts(text) for start, end in sentences_of(text[low:high])]
 
 
 def _cut(text: str, splitter: Splitter) -> list[Span]:

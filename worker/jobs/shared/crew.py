@@ -6,19 +6,14 @@ Orders and answers are small and name files; what is in these goes through no pi
 from __future__ import annotations
 
 import json
-import os
-import select
-import signal
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from worker.context import RetryableError
+from worker.jobs.shared import parent_side
 from worker.jobs.shared.errors import StorageError
 
 CHILD_MODULE: Final = "worker.jobs.shared.crew_child"
@@ -26,9 +21,7 @@ CHILD_MODULE: Final = "worker.jobs.shared.crew_child"
 FEW: Final = 5
 # For each process: it need not wait while this one is busy.
 _AHEAD: Final = 8
-_POLL_MILLISECONDS: Final = 100
-_PATIENCE_SECONDS: Final = 1.0
-_BLOCK: Final = 65536
+_LOOK_SECONDS: Final = 0.1
 _LOST: Final = "process_lost"
 
 Order = dict[str, str]
@@ -96,21 +89,12 @@ class _Member:
     """One process."""
 
     def __init__(self, work: str) -> None:
-        # The child finds its modules where this process does, whatever the working directory is.
-        paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", CHILD_MODULE, str(os.getpid()), work],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            env={**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        )
+        self._process = parent_side.start(CHILD_MODULE, work)
         self._rest = b""
 
     def give(self, order: Order) -> None:
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            parent_side.send(self._process, order)
         except BrokenPipeError:
             raise self._lost() from None
 
@@ -118,7 +102,7 @@ class _Member:
         """To the first order that has none."""
         while b"\n" not in self._rest:
             check()
-            block = self._read()
+            block = parent_side.receive(self._process, _LOOK_SECONDS)
             if block == b"":
                 raise self._lost()
             self._rest += block or b""
@@ -129,23 +113,9 @@ class _Member:
         return answer["done"]
 
     def kill(self) -> None:
-        self._process.kill()
-        # Closes the pipes, and waits.
-        with self._process:
-            pass
-
-    def _read(self) -> bytes | None:
-        """What has come, b"" at the end, None when nothing comes for a tenth of a second."""
-        assert self._process.stdout is not None
-        poll = select.poll()
-        poll.register(self._process.stdout, select.POLLIN)
-        return os.read(self._process.stdout.fileno(), _BLOCK) if poll.poll(_POLL_MILLISECONDS) else None
+        parent_side.kill(self._process)
 
     def _lost(self) -> RetryableError:
-        try:
-            code = self._process.wait(_PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            code = 0
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        how = parent_side.ending(self._process)
         message = f"A process that shares the job's work has ended before its time ({how}); it may lack memory."
         return RetryableError(_LOST, message)

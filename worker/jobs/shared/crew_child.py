@@ -5,34 +5,28 @@ It is started by `crew`. Its arguments are the parent's process id and the funct
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
-import os
-import resource
-import signal
 import sys
-from contextlib import suppress
 from importlib import import_module
 from typing import Final
 
+from worker.jobs.shared.child_side import begin, limit_memory, reply
 from worker.jobs.shared.crew import Answer, Work
 from worker.jobs.shared.errors import StorageError
 
 MEMORY_LIMIT_BYTES: Final = 1500 * 1024 * 1024
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def main() -> None:
     """Serve until stdin ends."""
-    _die_with_parent(int(sys.argv[1]))
-    _limit_resources()
-    replies = _take_stdout()
+    replies = begin(int(sys.argv[1]))
+    limit_memory(MEMORY_LIMIT_BYTES)
     work = _function(sys.argv[2])
     # What has been imported stays, and need not be looked through again and again.
     gc.freeze()
     for line in sys.stdin.buffer:
-        _reply(replies, _serve(work, json.loads(line)))
+        reply(replies, _serve(work, json.loads(line)))
 
 
 def _serve(work: Work, order: dict[str, str]) -> Answer:
@@ -46,36 +40,6 @@ def _function(name: str) -> Work:
     module, _, function = name.partition(":")
     work: Work = getattr(import_module(module), function)
     return work
-
-
-def _die_with_parent(parent: int) -> None:
-    # Ctrl-C reaches the whole group; what becomes of this process is for its parent to decide.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have gone before the call above.
-    if os.getppid() != parent:
-        raise SystemExit(1)
-
-
-def _limit_resources() -> None:
-    for kind, limit in ((resource.RLIMIT_AS, MEMORY_LIMIT_BYTES), (resource.RLIMIT_CORE, 0)):
-        # Some systems refuse one of them, and a stricter limit may be set already.
-        with suppress(ValueError, OSError):
-            resource.setrlimit(kind, (limit, limit))
-
-
-def _take_stdout() -> int:
-    """A descriptor for answers only; what libraries print goes to stderr."""
-    replies = os.dup(1)
-    os.dup2(2, 1)
-    return replies
-
-
-def _reply(replies: int, answer: Answer) -> None:
-    data = json.dumps(answer).encode() + b"\n"
-    while data:
-        data = data[os.write(replies, data) :]
 
 
 if __name__ == "__main__":
