@@ -15,7 +15,7 @@ import psutil
 import pytest
 from samples import document_support as support
 
-from worker.context import JobCancelled, PermanentError
+from worker.context import JobCancelled, PermanentError, RetryableError
 from worker.jobs.document_processing import document_process
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.run import run
@@ -78,6 +78,15 @@ def test_timeout_costs_one_document(tmp_path: Path) -> None:
     assert (error["code"], error["retryable"]) == ("document_timeout", True)
     assert result["processed_documents"] == 1
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.parametrize(("other", "kind"), [("HANG", RetryableError), ("", PermanentError)])
+def test_job_may_be_tried_again_when_that_may_mend_all_failures(
+    tmp_path: Path, other: str, kind: type[Exception]
+) -> None:
+    texts = f"HANG {tmp_path}/pid", f"{other} {tmp_path}/pid" if other else ""
+    with pytest.raises(kind, match="no_documents_parsed"):
+        run(context(tmp_path), parameters(*texts, document_timeout=1))
 
 
 def test_time_in_which_the_job_itself_was_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from worker.jobs.document_processing import progress
 from worker.jobs.document_processing.crew import Piece
 from worker.jobs.document_processing.document_process import Order
 from worker.jobs.document_processing.errors import DocumentError
-from worker.jobs.document_processing.outcome import Outcome, verdict
+from worker.jobs.document_processing.outcome import JobError, Outcome, verdict
 from worker.jobs.document_processing.record import PARSED, failure, text_name
 from worker.jobs.document_processing.stage import Job
 from worker.jobs.document_processing.task import ChunkTask, FitTask
@@ -20,7 +20,7 @@ from worker.jobs.shared.workspace import storing
 Parsed = list[tuple[int, Outcome]]
 
 
-def chunk_all(job: Job, outcomes: list[Outcome]) -> PermanentError | None:
+def chunk_all(job: Job, outcomes: list[Outcome]) -> JobError | None:
     """Until all are done or too many have failed: then the answer is the job's error."""
     parsed = [(index, outcome) for index, outcome in enumerate(outcomes, 1) if outcome.record["status"] == PARSED]
     borders = _ask(job, parsed)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.context import PermanentError
+from worker.context import PermanentError, RetryableError
 from worker.jobs.document_processing.artefacts import CHUNKS, DOCUMENTS
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.shared.llm.usage import LlmUsage
@@ -20,6 +20,7 @@ _ROWS = 50
 _LONGEST_NAME = 120
 _LONGEST_RESULT_BYTES = 60_000
 _REASONS = 3
+JobError = PermanentError | RetryableError
 _ROW_FIELDS = ("document_id", "type", "pages", "chunks", "characters", "status")
 
 
@@ -35,16 +36,16 @@ class Outcome:
         return bool(self.record["status"] == "failed")
 
 
-def verdict(outcomes: Sequence[Outcome], parameters: Parameters, total: int) -> PermanentError | None:
+def verdict(outcomes: Sequence[Outcome], parameters: Parameters, total: int) -> JobError | None:
     """The error that the job ends with as things stand, or None to go on. `total`: of all documents of the job."""
     failures = [outcome for outcome in outcomes if outcome.failed]
     if len(failures) == total:
-        return PermanentError("no_documents_parsed", f"No document could be processed. {_reasons(failures)}")
+        return _job_error("no_documents_parsed", "No document could be processed", failures)
     if failures and parameters.fail_fast:
-        return PermanentError("document_failed", f"Stopped at the first failure (fail_fast). {_reasons(failures)}")
+        return _job_error("document_failed", "Stopped at the first failure (fail_fast)", failures)
     if len(failures) > parameters.max_error_rate * total:
         text = f"{len(failures)} of {total} documents failed, more than max_error_rate ({parameters.max_error_rate:g})"
-        return PermanentError("too_many_errors", f"{text}. {_reasons(failures)}")
+        return _job_error("too_many_errors", text, failures)
     return None
 
 
@@ -96,6 +97,13 @@ def _row(outcome: Outcome) -> dict[str, object]:
 
 def _error(record: dict[str, Any]) -> dict[str, object]:
     return {**record["error"], "document_id": record["document_id"], "name": _short(record["name"])}
+
+
+def _job_error(code: str, text: str, failures: Sequence[Outcome]) -> JobError:
+    """Another attempt is of use when it may mend all that has failed."""
+    may_mend = all(outcome.record["error"]["retryable"] for outcome in failures)
+    kind = RetryableError if may_mend else PermanentError
+    return kind(code, f"{text}. {_reasons(failures)}")
 
 
 def _reasons(failures: Sequence[Outcome]) -> str:

@@ -6,14 +6,13 @@ import time
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from worker.context import PermanentError
 from worker.jobs.document_processing import progress
 from worker.jobs.document_processing.by_url import bring, keep_note
 from worker.jobs.document_processing.crew import Piece
 from worker.jobs.document_processing.document_process import Order
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.input_document import Document
-from worker.jobs.document_processing.outcome import Outcome, verdict
+from worker.jobs.document_processing.outcome import JobError, Outcome, verdict
 from worker.jobs.document_processing.record import failure, new_record
 from worker.jobs.document_processing.stage import Job
 from worker.jobs.document_processing.task import Limits, Task
@@ -23,7 +22,7 @@ from worker.jobs.shared.uploads import find_upload
 from worker.jobs.shared.workspace import storing
 
 
-def parse_all(job: Job, outcomes: list[Outcome], keys: dict[int, str]) -> PermanentError | None:
+def parse_all(job: Job, outcomes: list[Outcome], keys: dict[int, str]) -> JobError | None:
     """Until all are done or too many have failed: then the answer is the job's error.
 
     `outcomes` grows by one for each; `keys`: of the finished parse of the document with that number.

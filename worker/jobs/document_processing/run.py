@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from worker.context import JobContext, PermanentError
+from worker.context import JobContext
 from worker.jobs.document_processing import progress
 from worker.jobs.document_processing.artefacts import PARSED, PUBLISHED, Artefacts
 from worker.jobs.document_processing.boilerplate_stage import finish_texts
@@ -13,7 +13,7 @@ from worker.jobs.document_processing.crew import Crew
 from worker.jobs.document_processing.earlier import take_over
 from worker.jobs.document_processing.manifest import make_manifest
 from worker.jobs.document_processing.model import opened_model
-from worker.jobs.document_processing.outcome import Outcome, summary, verdict
+from worker.jobs.document_processing.outcome import JobError, Outcome, summary, verdict
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.parsing import parse_all
 from worker.jobs.document_processing.stage import Job
@@ -34,9 +34,10 @@ _PIPELINE_MODULES = {"semantic": ("sentencex", "sklearn"), "schema": ("regex",)}
 def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     """Process all documents and return the summary; the data is in the job's folder.
 
-    Raises PermanentError `no_documents_parsed`, `document_failed` (fail_fast), `too_many_errors` (max_error_rate),
-    `learning_failed`, `missing_dependency` or what the source of texts raises, in mode `llm` also what `open_llm` and
-    `Llm.map` raise, StorageError and JobCancelled; after these no artefact is left.
+    Raises `no_documents_parsed`, `document_failed` (fail_fast) or `too_many_errors` (max_error_rate): a RetryableError
+    when another attempt may mend all that failed, else a PermanentError, as are `learning_failed`, `missing_dependency`
+    and what the source of texts raises; in mode `llm` also what `open_llm` and `Llm.map` raise; StorageError and
+    JobCancelled. Only after the first three artefacts are left.
     """
     require(_MODULES, "documents")
     require(_PIPELINE_MODULES.get(parameters.chunk_strategy, ()), "pipeline")
@@ -62,7 +63,7 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
     return summary(outcomes, parameters, None if llm is None else llm.usage)
 
 
-def _stages(job: Job, outcomes: list[Outcome]) -> PermanentError | None:
+def _stages(job: Job, outcomes: list[Outcome]) -> JobError | None:
     """`outcomes` gets one for each document; the answer is the job's error."""
     error = _texts(job, outcomes) or chunk_all(job, outcomes)
     if error is not None:
@@ -70,7 +71,7 @@ def _stages(job: Job, outcomes: list[Outcome]) -> PermanentError | None:
     return error
 
 
-def _texts(job: Job, outcomes: list[Outcome]) -> PermanentError | None:
+def _texts(job: Job, outcomes: list[Outcome]) -> JobError | None:
     source = job.parameters.source
     if source is not None:
         outcomes += take_over(job, source)
