@@ -77,6 +77,16 @@ def test_what_the_text_does_not_say_is_dropped(tmp_path: Path) -> None:
     assert job.result["errors"] == []
 
 
+@pytest.mark.parametrize("confidence", [0.3, 0.6, 0.7, 0.8])
+def test_a_confidence_that_is_the_threshold_passes(tmp_path: Path, confidence: float) -> None:
+    answer = by_passage(found((ASTRONOMY, "the moon", confidence)), found())
+    assert LlmJob(tmp_path, answer, "a", confidence_threshold=confidence).told == [(ASTRONOMY, "the moon")]
+    first, *others = NAMED["children"]
+    tree = {**NAMED, "children": [{**first, "confidence_threshold": confidence}, *others]}
+    values = {"taxonomy": {"taxonomy": tree}, "confidence_threshold": 0.1}
+    assert LlmJob(tmp_path, answer, "b", **values).told == [(ASTRONOMY, "the moon")]
+
+
 def test_a_category_that_was_not_asked_about_is_dropped(tmp_path: Path) -> None:
     job = LlmJob(tmp_path, by_passage(found((SAILING, "the moon", 1)), found((SAILING, "rudder", 1))), prefilter=1)
     assert job.told == [(SAILING, "rudder")] and job.result["llm"]["outside_dropped"] == 1

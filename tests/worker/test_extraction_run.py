@@ -210,6 +210,21 @@ def test_bad_chunks(tmp_path: Path, chunks: list[dict[str, Any]], code: str, wor
     assert list((tmp_path / "job").iterdir()) == []
 
 
+@pytest.mark.parametrize("text", ["", "the of and", "1 2 3", "Page intentionally left blank", "word{number}"])
+@pytest.mark.parametrize("count", [30, 250])
+def test_chunks_without_words_that_tell_them_apart(tmp_path: Path, text: str, count: int) -> None:
+    chunks = [
+        {"chunk_id": f"d:{number}", "document_id": "d", "text": text.replace("{number}", str(number))}
+        for number in range(count)
+    ]
+    with pytest.raises(PermanentError) as caught:
+        Job(tmp_path, chunks)
+    assert caught.value.code == "empty_profile"
+    addresses = [{**chunk, "text": f"{chunk['text']} write to a@b.example"} for chunk in chunks]
+    job = Job(tmp_path, addresses, "b", extraction_type="entity", entity_patterns=["email"])
+    assert {line["text"] for line in job.lines} == {"a@b.example"}
+
+
 def test_a_category_whose_words_do_not_occur(tmp_path: Path) -> None:
     more = {"name": "Quantum chromodynamics", "description": "Gluons and quarks."}
     taxonomy = {"name": "t", "children": [*TAXONOMY["children"], more]}

@@ -99,7 +99,7 @@ def test_nonsense_of_the_second_leaves_what_was_found(tmp_path: Path) -> None:
 
 
 def test_failures_of_the_second_count_too(tmp_path: Path) -> None:
-    with pytest.raises(PermanentError, match=r"1 item failed \(validation_llm\)") as caught:
+    with pytest.raises(PermanentError, match=r"items? failed \(validation_llm\)") as caught:
         LlmJob(tmp_path, FINDS, second=NONSENSE, fail_fast=True)
     assert caught.value.code == "too_many_errors"
 

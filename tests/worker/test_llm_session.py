@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -246,6 +246,32 @@ def test_nobody_listens(tmp_path: Path) -> None:
         assert isinstance(outcome, ItemFailure) and outcome.code == "llm_unavailable"
         with pytest.raises(RetryableError, match="All 1 items failed"):
             llm.raise_if_nothing_came()
+
+
+def ask_some(llm: Llm, items: Sequence[bool]) -> list[Reply | ItemFailure | None]:
+    """About those that are true; the others need no answer."""
+
+    async def one(item: bool) -> Reply | None:
+        return await llm.ask([{"role": "user", "content": "question"}], Reply) if item else None
+
+    return llm.map(items, one)
+
+
+def test_items_that_ask_nothing_say_nothing_of_the_endpoint(tmp_path: Path) -> None:
+    with llm_stub(refused(503)) as stub, session(stub, tmp_path, concurrency=1) as llm:
+        with pytest.raises(RetryableError, match="5 items in a row"):
+            ask_some(llm, [True, False] * 10)
+        assert len(stub.asked) == 5
+
+
+def test_when_all_that_asked_have_failed_nothing_came(tmp_path: Path) -> None:
+    with llm_stub(NONSENSE) as stub, session(stub, tmp_path) as llm:
+        ask_some(llm, [True, False, True])
+        with pytest.raises(PermanentError, match="All 2 items failed"):
+            llm.raise_if_nothing_came()
+    with llm_stub(GOOD) as stub, session(stub, tmp_path) as llm:
+        ask_some(llm, [False, False])
+        llm.raise_if_nothing_came()
 
 
 def test_only_failures_in_a_row_count(tmp_path: Path) -> None:

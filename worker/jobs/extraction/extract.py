@@ -71,9 +71,11 @@ def load_categories(ctx: JobContext, parameters: Parameters) -> list[Category]:
 
 
 def _check_profiles(uncovered: Sequence[Category], categories: Sequence[Category], parameters: Parameters) -> None:
-    """A model can be asked about categories without a word of theirs, as long as it is asked about all of them."""
+    """A model can be asked about categories without a word of theirs, as long as it is asked about all of them; and
+    patterns find what they find whatever the categories are."""
     asks_about_all = parameters.llm is not None and len(categories) <= parameters.prefilter
-    if len(uncovered) == len(categories) and not asks_about_all:
+    needs_words = parameters.extraction_type != "entity" and not asks_about_all
+    if len(uncovered) == len(categories) and needs_words:
         message = "No category has a word that occurs in the chunks; describe them in the words of the texts."
         raise PermanentError("empty_profile", message)
 

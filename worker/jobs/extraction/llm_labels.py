@@ -9,7 +9,7 @@ import numpy as np
 
 from worker.jobs.extraction.asking import Asking
 from worker.jobs.extraction.categories import Category
-from worker.jobs.extraction.decide import Matrix, thresholds_of
+from worker.jobs.extraction.decide import Matrix
 from worker.jobs.extraction.model import Chunk, Labels, Span
 from worker.jobs.extraction.offline import OfflineLabeller
 from worker.jobs.extraction.parameters import Parameters
@@ -30,7 +30,8 @@ class LlmLabeller:
         self._offline = offline
         self._categories = categories
         self._selected = np.array([category.index for category in categories if category.is_selected], dtype=np.intp)
-        self._thresholds = thresholds_of(categories, parameters.confidence_threshold).tolist()
+        # As they were given, not as the nearest number of half the size: a model says 0.8 and means no less.
+        self._thresholds = [max(parameters.confidence_threshold, each.threshold or 0.0) for each in categories]
         self._prefilter = parameters.prefilter
         self._most = parameters.max_labels_per_chunk
         self._with_paths = parameters.extraction_mode == "contextual"

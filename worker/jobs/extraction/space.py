@@ -44,6 +44,8 @@ class Space:
         texts.clear()
         names = [term for category in categories for term in terms_of(category.name)]
         self._keep_terms(counts, count, profiles, names)
+        # There are no axes without words.
+        self.is_small = self.is_small or not len(self._columns)
         self.chunks = self._weigh(counts[:count, self._columns])
         del counts
         self.profiles = self._weigh(self._rows(profiles))
@@ -87,6 +89,8 @@ class Space:
         counts = counts.astype(np.float32).tocsr()
         large = counts.data > 1
         counts.data[large] = 1 + np.log(counts.data[large])
+        if not len(self._columns):
+            return counts
         return normalize(counts @ diags(self._idf, dtype=np.float32)).tocsr()
 
     def _rows(self, profiles: Sequence[dict[str, float]]) -> Any:

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel
@@ -40,6 +41,8 @@ UNREACHABLE_ITEMS: Final = 5
 # Of one request in other forms; each attempt has learned something.
 _MOST_FORMS: Final = 6
 _SHORTEST_TIMEOUT: Final = 1.0
+# Of the item whose task runs.
+_HAS_ASKED: Final[ContextVar[bool]] = ContextVar("has_asked", default=False)
 
 
 @contextmanager
@@ -74,7 +77,7 @@ class Llm:
         self._runner = runner
         self._dialect = Dialect(options.response_format)
         self._at_once = asyncio.Semaphore(options.concurrency)
-        self._unreachable = self._done = 0
+        self._unreachable = self._answered = 0
         self._last_failure: ItemFailure | None = None
         self.most_failures = math.inf
         self.usage = LlmUsage()
@@ -107,6 +110,7 @@ class Llm:
         when `max_requests` or `max_total_tokens` is reached: no further request is made then, what was done before is
         kept, and the job ends with fewer items.
         """
+        _HAS_ASKED.set(True)
         schema, room = reply.model_json_schema(), self._options.max_tokens
         completion = await self._complete(messages, schema, room)
         if completion.cut:
@@ -126,16 +130,19 @@ class Llm:
         return value
 
     def raise_if_nothing_came(self) -> None:
-        """After the last `map`, for jobs that are of no use when every item failed.
+        """After the last `map`, for jobs that are of no use when every item failed about which the model was asked.
 
         Raises RetryableError `llm_unavailable` when the last one did not reach the endpoint, else PermanentError with
         the last one's code.
         """
         failure = self._last_failure
-        if failure is None or self._done > self.usage.failed_items:
+        if failure is None or self._answered:
             return
         kind = RetryableError if failure.retryable else PermanentError
-        raise kind(failure.code, f"All {self._done} items failed ({self._field}), the last because {failure.message}.")
+        raise kind(
+            failure.code,
+            f"All {self.usage.failed_items} items failed ({self._field}), the last because {failure.message}.",
+        )
 
     def raise_if_never_reached(self) -> None:
         """After the last `map`, for jobs that are of use without. Raises RetryableError `llm_unavailable`."""
@@ -143,12 +150,15 @@ class Llm:
             self.raise_if_nothing_came()
 
     async def _outcome(self, work: Callable[[T], Awaitable[V]], item: T) -> V | ItemFailure:
-        self._done += 1
+        _HAS_ASKED.set(False)
         try:
             value = await work(item)
         except ItemError as error:
             return self._failed(error)
-        self._unreachable = 0
+        # One that needs no answer says nothing of the endpoint.
+        if _HAS_ASKED.get():
+            self._answered += 1
+            self._unreachable = 0
         return value
 
     def _failed(self, error: ItemError) -> ItemFailure:
