@@ -22,6 +22,8 @@ def do(order: Order) -> Any:
         signal.pause()
     if order["say"] == "full":
         raise StorageError("There is no room.")
+    if order["say"] == "much":
+        raise MemoryError
     if order["say"] == "wrong":
         raise ValueError("no such work")
     print("what libraries print is no answer")

@@ -17,6 +17,7 @@ from samples import make_samples
 
 from worker.context import PermanentError
 from worker.jobs.document_processing import run as run_module
+from worker.jobs.document_processing.outcome import Outcome, verdict
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.run import run
 
@@ -245,6 +246,14 @@ def test_max_error_rate(tmp_path: Path, rate: float, stops: bool) -> None:
     with pytest.raises(PermanentError) as caught:
         run_files(tmp_path, files, max_error_rate=rate)
     assert caught.value.code == "too_many_errors"
+
+
+@pytest.mark.parametrize(("failed", "stops"), [(29, False), (30, True)])
+def test_exactly_the_part_that_may_fail_may_fail(failed: int, stops: bool) -> None:
+    error = {"code": "empty_file", "message": "The file is empty.", "retryable": False}
+    outcome = Outcome({"name": "a", "status": "failed", "error": error})
+    given = Parameters.model_validate({"documents": [{"path": "a"}], "max_error_rate": 0.29})
+    assert (verdict([outcome] * failed, given, 100) is not None) is stops
 
 
 def test_result_stays_small(tmp_path: Path) -> None:

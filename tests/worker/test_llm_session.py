@@ -17,7 +17,7 @@ from samples.llm_stub import HANG, NONSENSE, Answer, Asked, LlmStub, Said, cut, 
 
 from worker.context import JobCancelled, PermanentError, RetryableError
 from worker.jobs.shared.llm.errors import ItemFailure
-from worker.jobs.shared.llm.options import LlmOptions
+from worker.jobs.shared.llm.options import LlmItems, LlmOptions
 from worker.jobs.shared.llm.session import Llm, open_llm
 
 GOOD = {"answer": "yes", "number": 3}
@@ -349,3 +349,12 @@ def test_a_missing_library_has_a_name(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("worker.jobs.shared.libraries.find_spec", lambda name: None if name == "openai" else 1)
     with pytest.raises(PermanentError, match=r"openai is not installed; .* extra 'llm'"):
         ask(tmp_path, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("rate", "items", "most"), [(0.29, 100, 29), (0.57, 100, 57), (0.285, 100, 28), (0.0, 9, 0), (1.0, 9, 9)]
+)
+def test_exactly_the_part_that_may_fail_may_fail(rate: float, items: int, most: int) -> None:
+    options = {"base_url": "http://127.0.0.1/v1", "model": "m"}
+    given = LlmItems.model_validate({"mode": "llm", "llm": options, "max_error_rate": rate})
+    assert given.most_failures(items) == most

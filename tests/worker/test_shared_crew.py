@@ -14,7 +14,7 @@ import psutil
 import pytest
 from samples import crew_work
 
-from worker.context import JobCancelled, RetryableError
+from worker.context import JobCancelled, PermanentError, RetryableError
 from worker.jobs.shared.crew import FEW, Crew
 from worker.jobs.shared.errors import StorageError
 
@@ -65,11 +65,20 @@ def test_orders_are_made_only_as_they_are_needed() -> None:
         assert len(made) < len(MANY)
 
 
-@pytest.mark.parametrize(("word", "how"), [("die", "SIGKILL"), ("wrong", "exit code 1")])
-def test_a_lost_process_is_told(word: str, how: str) -> None:
+@pytest.mark.parametrize(
+    ("word", "how"), [("die", r"\(SIGKILL\); it may lack memory"), ("wrong", r"\(exit code 1\), by an error")]
+)
+def test_a_lost_process_is_told(capfd: pytest.CaptureFixture[str], word: str, how: str) -> None:
     with pytest.raises(RetryableError, match=how) as raised:
         answers([*MANY, word, *MANY])
     assert raised.value.code == "process_lost"
+    assert ("ValueError: no such work" in capfd.readouterr().err) is (word == "wrong")
+
+
+def test_work_that_needs_too_much_memory_is_told_and_not_tried_again() -> None:
+    with pytest.raises(PermanentError, match="more memory than") as raised:
+        answers([*MANY, "much", *MANY])
+    assert raised.value.code == "out_of_memory"
 
 
 def test_a_machine_without_room_for_a_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,14 @@ def test_words_are_those_of_the_pattern() -> None:
         assert words_of(text) == [word.encode() for word in found]
 
 
+def test_words_between_very_many_different_signs() -> None:
+    # Each in a pass of its own, as in other texts, would take minutes.
+    signs = "".join(f"{chr(sign)} a{sign} " for sign in range(0xF0000, 0x10FFFE))
+    for text in (signs, f"{signs}\ud800é’s"):
+        assert texts_of_words(text) == re.findall(r"\w+", text)
+        assert words_of(text) == [word.encode() for word in re.findall(r"\w+", text)]
+
+
 @pytest.mark.parametrize(
     ("text", "has_them"), [("plain", False), ("“so”—they’ve", False), ("naïve", True), ("x²", True), ("\ud800", False)]
 )

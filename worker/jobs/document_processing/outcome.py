@@ -11,6 +11,7 @@ from typing import Any, Final
 from worker.context import PermanentError, RetryableError
 from worker.jobs.document_processing.artefacts import CHUNKS, DOCUMENTS
 from worker.jobs.document_processing.parameters import Parameters
+from worker.jobs.shared.errors import most_failures
 from worker.jobs.shared.llm.usage import LlmUsage
 from worker.jobs.shared.workspace import MANIFEST
 
@@ -43,7 +44,7 @@ def verdict(outcomes: Sequence[Outcome], parameters: Parameters, total: int) -> 
         return _job_error("no_documents_parsed", "No document could be processed", failures)
     if failures and parameters.fail_fast:
         return _job_error("document_failed", "Stopped at the first failure (fail_fast)", failures)
-    if len(failures) > parameters.max_error_rate * total:
+    if len(failures) > most_failures(parameters.max_error_rate, total):
         text = f"{len(failures)} of {total} documents failed, more than max_error_rate ({parameters.max_error_rate:g})"
         return _job_error("too_many_errors", text, failures)
     return None

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from types import TracebackType
 from typing import Any, Final, Self
 
-from worker.context import RetryableError
+from worker.context import PermanentError, RetryableError
 from worker.jobs.shared import parent_side
 from worker.jobs.shared.errors import StorageError
 
@@ -56,7 +56,8 @@ class Crew:
         self._members = []
 
     def answers(self, orders: Iterable[Order]) -> Iterator[Any]:
-        """In the order of the orders. Raises StorageError, and RetryableError `process_lost`."""
+        """In the order of the orders. Raises StorageError, RetryableError `process_lost` and PermanentError
+        `out_of_memory`."""
         rest = iter(orders)
         first = list(islice(rest, FEW + 1))
         if self._size == 1 or len(first) <= FEW:
@@ -110,6 +111,9 @@ class _Member:
         answer: Answer = json.loads(line)
         if "storage" in answer:
             raise StorageError(answer["storage"])
+        if "memory" in answer:
+            message = f"A part of the job's work needs more memory than a process may use ({answer['memory']:,} bytes)."
+            raise PermanentError("out_of_memory", message)
         return answer["done"]
 
     def kill(self) -> None:
@@ -117,5 +121,6 @@ class _Member:
 
     def _lost(self) -> RetryableError:
         how = parent_side.ending(self._process)
-        message = f"A process that shares the job's work has ended before its time ({how}); it may lack memory."
+        why = ", by an error that the worker's log tells" if how == parent_side.BY_ERROR else "; it may lack memory"
+        message = f"A process that shares the job's work has ended before its time ({how}){why}."
         return RetryableError(_LOST, message)

@@ -34,6 +34,8 @@ def _serve(work: Work, order: dict[str, str]) -> Answer:
         return {"done": work(order)}
     except StorageError as error:
         return {"storage": str(error)}
+    except MemoryError:
+        return {"memory": MEMORY_LIMIT_BYTES}
 
 
 def _function(name: str) -> Work:

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 _BLOCK: Final = 65536
 _PATIENCE_SECONDS: Final = 1.0
+# What `ending` says of an exception that nobody caught; it stands in the log.
+BY_ERROR: Final = "exit code 1"
 
 
 def start(module: str, *arguments: str) -> subprocess.Popen[bytes]:

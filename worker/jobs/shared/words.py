@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 # Characters beyond ASCII keep their bytes: which of them stand in words is looked up text by text.
@@ -9,6 +10,9 @@ _BLANKED: Final = bytes(
     byte if byte >= 128 or chr(byte).isalnum() or byte == ord("_") else ord(" ") for byte in range(256)
 )
 _ASCII: Final = bytes(range(128))
+_WORD: Final = re.compile(r"\w+")
+# Each takes a pass through the text.
+_MOST_SIGNS: Final = 200
 
 
 def words_of(text: str) -> list[bytes]:
@@ -35,9 +39,11 @@ def _only_words(text: str) -> bytes:
     # JSON can hold halves of characters, which no word has.
     data = text.encode("utf-8", "replace")
     if not text.isascii():
-        for character in _foreign(data):
-            if not character.isalnum():
-                data = data.replace(character.encode(), b" ")
+        signs = [character for character in _foreign(data) if not character.isalnum()]
+        if len(signs) > _MOST_SIGNS:
+            return " ".join(_WORD.findall(text)).encode()
+        for sign in signs:
+            data = data.replace(sign.encode(), b" ")
     return data.translate(_BLANKED)
 
 

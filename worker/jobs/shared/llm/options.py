@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from worker.jobs.shared.errors import most_failures
 from worker.jobs.shared.llm.addresses import form_problem, is_listed, problem_of
 from worker.jobs.shared.refusals import refused_field
 from worker.jobs.shared.source import Problem
@@ -86,9 +87,9 @@ class LlmItems(LlmMode):
                 raise refused_field(name, f"{name} is for mode 'llm'; offline no item fails")
         return self
 
-    def most_failures(self, items: int) -> float:
+    def most_failures(self, items: int) -> int:
         """How many of them may fail, for `Llm.most_failures`."""
-        return 0 if self.fail_fast else self.max_error_rate * items
+        return 0 if self.fail_fast else most_failures(self.max_error_rate, items)
 
 
 def problems_of(options: LlmOptions, base_urls: Sequence[str], field: str = FIELD) -> list[Problem]:
