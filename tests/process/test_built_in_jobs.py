@@ -150,8 +150,16 @@ EVIL: Final = {"rules": [{"type": "pattern", "value": "(a+)+$"}]}
 REFUSED: Final = [
     ("taxonomy_processing", {"source": {"chunks": small(3)}}, "no_chunks: The source has 3 different chunks"),
     ("taxonomy_processing", {"source": {"chunks": SAME}}, "not_enough_variety: Only "),
-    ("taxonomy_processing", {"source": {"path": "bad.jsonl"}}, "schema_mismatch: Line 2: the field 'chunk_id' is"),
-    ("extraction", {"source": {"path": "bad.jsonl"}, "taxonomy": {"taxonomy": TAXONOMY}}, "schema_mismatch: Line 2:"),
+    (
+        "taxonomy_processing",
+        {"source": {"path": "bad.jsonl"}},
+        "schema_mismatch: source: Line 2: the field 'chunk_id' is",
+    ),
+    (
+        "extraction",
+        {"source": {"path": "bad.jsonl"}, "taxonomy": {"taxonomy": TAXONOMY}},
+        "schema_mismatch: source: Line 2:",
+    ),
     ("extraction", {"source": {"path": "good.jsonl"}, "taxonomy": {"path": "good.jsonl"}}, "schema_mismatch: The tax"),
     ("extraction", {"source": {"path": "good.jsonl"}, "taxonomy": {"taxonomy": UNKNOWN}}, "empty_profile: No category"),
     ("dataset_generation", {"source": {"chunks": small(1)}, "generation_mode": "completion"}, "split_too_small: Too l"),

@@ -50,6 +50,26 @@ class FakeContext:
         self.notes.append((fraction, step, done, total))
 
 
+class ContextThatDoes(FakeContext):
+    """Does something when the job is at a step."""
+
+    def __init__(self, folder: Path, input_root: Path, step: str, does: Callable[[], object]) -> None:
+        super().__init__(folder, input_root)
+        self._step, self._does = step, does
+
+    def progress(
+        self,
+        fraction: float | None = None,
+        *,
+        step: str | None = None,
+        done: int | None = None,
+        total: int | None = None,
+    ) -> None:
+        super().progress(fraction, step=step, done=done, total=total)
+        if step == self._step:
+            self._does()
+
+
 def make_pdf(*pages: list[str], outline: Sequence[tuple[str, int]] = (), trailer: bytes = b"") -> bytes:
     """A PDF with one text line per string; `outline` is (title, page from 0), all on the first level."""
     streams = []

@@ -158,6 +158,30 @@ def test_a_confidence_that_is_none(root: Path, value: str, words: str) -> None:
     assert error.code == "schema_mismatch" and words in str(error)
 
 
+@pytest.mark.parametrize(
+    ("source", "values", "field"),
+    [
+        ({"path": "bad.jsonl"}, {}, "source"),
+        ({"path": "bad.jsonl", "chunks": {"path": "chunks.jsonl"}}, {"data_source": "extract"}, "source"),
+        ({"chunks": {"path": "bad.jsonl"}, "extractions": {"path": "extractions.jsonl"}}, {}, "source.chunks"),
+        ({"chunks": {"path": "chunks.jsonl"}, "extractions": {"path": "bad.jsonl"}}, {}, "source.extractions"),
+        ({"chunks": {"path": "chunks.jsonl"}, "assignments": {"path": "bad.jsonl"}}, {}, "source.assignments"),
+        ({"chunks": {"path": "chunks.jsonl"}}, {"taxonomy": {"job_id": "bad"}}, "taxonomy"),
+    ],
+)
+def test_a_mistake_in_a_file_names_the_parameter(root: Path, source: Any, values: dict[str, Any], field: str) -> None:
+    (root / "input" / "bad.jsonl").write_text("\n{")
+    tree = {"schema_version": 1, "taxonomy": {"name": "all", "children": [{"name": "one"}]}}
+    support.leave(root / "jobs", "bad", "taxonomy_processing", {"inline": True}, assignments=[], taxonomy=tree)
+    (root / "jobs" / "bad" / "assignments.jsonl").write_text("\n{")
+    assert f": {field}: Line 2 is not JSON" in str(error_of(root, source, **values))
+
+
+def test_a_missing_file_names_the_parameter(root: Path) -> None:
+    error = error_of(root, {"chunks": {"path": "chunks.jsonl"}, "extractions": {"path": "gone.jsonl"}})
+    assert error.code == "file_not_found" and ": source.extractions: There is no such file" in str(error)
+
+
 def test_a_similarity_that_is_none(root: Path) -> None:
     support.write_lines(root / "input" / "bad.jsonl", [{"chunk_id": "c", "path": ["a"], "similarity": -1.5}])
     source = {"path": "bad.jsonl", "chunks": {"path": "chunks.jsonl"}}
@@ -219,11 +243,13 @@ def test_chunks_that_were_not_kept(root: Path) -> None:
         ({"path": "bad.jsonl"}, {}, "schema_mismatch"),
         ({"path": "chunks.jsonl"}, {"data_source": "extract"}, "schema_mismatch"),
         ({"path": "nameless.jsonl"}, {"data_source": "extract"}, "schema_mismatch"),
+        ({"path": "empty.jsonl"}, {"data_source": "extract"}, "schema_mismatch"),
     ],
 )
 def test_sources_that_cannot_be_read(root: Path, source: Any, values: dict[str, Any], code: str) -> None:
     (root / "input" / "bad.jsonl").write_text("{")
     support.write_lines(root / "input" / "nameless.jsonl", support.extractions(CHUNKS[:1], category_path=[5]))
+    support.write_lines(root / "input" / "empty.jsonl", support.extractions(CHUNKS[:1], category_path=[]))
     error = error_of(root, source, **values)
     assert error.code == code and str(root) not in str(error)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from samples.document_support import SAMPLES, FakeContext, read_lines, texts_of
+from samples.document_support import SAMPLES, ContextThatDoes, FakeContext, read_lines, texts_of
 from samples.extraction_support import TAXONOMY, Job, corpus, one
 
-from worker.context import JobCancelled, PermanentError
+from worker.context import JobCancelled, PermanentError, RetryableError
 from worker.jobs.document_processing.parameters import Parameters as DocumentParameters
 from worker.jobs.document_processing.run import run as run_documents
 from worker.jobs.extraction.parameters import Parameters
@@ -171,6 +172,18 @@ def test_a_cancelled_job_ends_between_batches_and_leaves_nothing(tmp_path: Path)
     assert list(ctx.folder.iterdir()) == []
 
 
+def test_chunks_that_are_changed_while_the_job_runs(tmp_path: Path) -> None:
+    file = tmp_path / "chunks.jsonl"
+    lines = [json.dumps(chunk) + "\n" for chunk in corpus(300)]
+    file.write_text("".join(lines))
+    ctx = ContextThatDoes(tmp_path / "job", tmp_path, "Compared words", lambda: file.write_text("".join(lines[::-1])))
+    os.utime(file, (1, 1))
+    values = {"source": {"path": "chunks.jsonl"}, "taxonomy": {"taxonomy": TAXONOMY}}
+    with pytest.raises(RetryableError, match="source: The file was changed") as caught:
+        run(ctx, Parameters.model_validate(values))
+    assert caught.value.code == "file_changed" and list(ctx.folder.iterdir()) == []
+
+
 def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libraries, "find_spec", lambda name: None if name == "regex" else object())
     with pytest.raises(PermanentError, match=r"regex is not installed; install the extra 'pipeline'") as caught:
@@ -197,9 +210,13 @@ def test_chunks_beyond_the_limit_are_left_out(tmp_path: Path) -> None:
     ("chunks", "code", "words"),
     [
         ([], "no_chunks", "no chunks"),
-        (one("a star") * 2, "schema_mismatch", "'d:0' occurs twice"),
+        (one("a star") * 2, "schema_mismatch", "source: Line 2: the chunk_id 'd:0' occurs twice"),
         (one("a star", start=3, end=5), "schema_mismatch", "not the place of its text"),
-        (one("a star", start="0", end=6), "schema_mismatch", "not the place of its text"),
+        (
+            one("a star", start="0", end=6),
+            "schema_mismatch",
+            "source: Line 1: start and end are not the place of its text",
+        ),
         (one("zzz qqq"), "empty_profile", "No category has a word"),
     ],
 )

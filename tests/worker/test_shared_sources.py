@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,8 @@ import pytest
 from pydantic import ValidationError
 from samples.document_support import FakeContext
 
-from worker.context import PermanentError
-from worker.jobs.shared.reading import chunks, opened
+from worker.context import PermanentError, RetryableError
+from worker.jobs.shared.reading import SameFile, chunks, opened
 from worker.jobs.shared.source import ChunksSource, SourceJob, TaxonomySource, file_problems, jobs_of
 
 LINE = {"chunk_id": "d:0", "document_id": "d", "text": "words"}
@@ -72,10 +74,10 @@ def test_the_server_learns_of_jobs_and_files(tmp_path: Path) -> None:
 def test_chunks_of_a_job_a_file_and_the_request(ctx: FakeContext) -> None:
     leave(ctx, "before", chunks=json.dumps(LINE) + "\n\n" + json.dumps(LINE | {"chunk_id": "d:1"}) + "\n")
     (ctx.input_root / "own.jsonl").write_text(json.dumps(LINE))
-    assert [chunk["chunk_id"] for chunk in chunks(ctx, ChunksSource(job_id="before"))] == ["d:0", "d:1"]
-    assert list(chunks(ctx, ChunksSource(path="own.jsonl"))) == [LINE]
+    assert [chunk["chunk_id"] for chunk in chunks(ctx, ChunksSource(job_id="before"), "source")] == ["d:0", "d:1"]
+    assert list(chunks(ctx, ChunksSource(path="own.jsonl"), "source")) == [LINE]
     inline = ChunksSource.model_validate({"chunks": [{"text": "one"}, {"text": "two", "document_id": "x"}]})
-    assert [chunk["chunk_id"] for chunk in chunks(ctx, inline)] == ["inline:0", "x:1"]
+    assert [chunk["chunk_id"] for chunk in chunks(ctx, inline, "source")] == ["inline:0", "x:1"]
 
 
 @pytest.mark.parametrize(
@@ -92,15 +94,15 @@ def test_chunks_of_a_job_a_file_and_the_request(ctx: FakeContext) -> None:
 )
 def test_a_mistake_in_a_file_has_a_place(ctx: FakeContext, text: str, words: str) -> None:
     (ctx.input_root / "bad.jsonl").write_text(text)
-    with pytest.raises(PermanentError, match=words) as caught:
-        list(chunks(ctx, ChunksSource(path="bad.jsonl")))
+    with pytest.raises(PermanentError, match=f"source.chunks: {words}") as caught:
+        list(chunks(ctx, ChunksSource(path="bad.jsonl"), "source.chunks"))
     assert caught.value.code == "schema_mismatch"
 
 
 def test_halves_of_characters_become_question_marks(ctx: FakeContext) -> None:
     lines = [LINE | {"text": "a \ud83d b \U0001f600"}, LINE | {"document_id": "\udc00", "headings": ["\ud83d"]}]
     (ctx.input_root / "own.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    first, second = chunks(ctx, ChunksSource(path="own.jsonl"))
+    first, second = chunks(ctx, ChunksSource(path="own.jsonl"), "source")
     assert first["text"] == "a ? b \U0001f600"
     assert (second["document_id"], second["headings"]) == ("?", ["?"])
 
@@ -110,7 +112,7 @@ def test_an_earlier_job_that_left_nothing_or_something_else(ctx: FakeContext) ->
     leave(ctx, "empty")
     for job_id, code in (("gone", "source_failed"), ("other", "source_wrong_type"), ("empty", "source_failed")):
         with pytest.raises(PermanentError) as caught:
-            list(chunks(ctx, ChunksSource(job_id=job_id)))
+            list(chunks(ctx, ChunksSource(job_id=job_id), "source"))
         assert caught.value.code == code
         assert str(ctx.folder) not in str(caught.value)
 
@@ -118,5 +120,42 @@ def test_an_earlier_job_that_left_nothing_or_something_else(ctx: FakeContext) ->
 def test_a_file_outside_of_the_input_folder(ctx: FakeContext) -> None:
     (ctx.folder / "secret.jsonl").write_text("{}")
     with pytest.raises(PermanentError) as caught:
-        opened(ctx, ChunksSource(path="../jobs/own/secret.jsonl"), "chunks.jsonl")
-    assert caught.value.code == "outside_input_root"
+        opened(ctx, ChunksSource(path="../jobs/own/secret.jsonl"), "chunks.jsonl", "source.chunks")
+    assert caught.value.code == "outside_input_root" and ": source.chunks: " in str(caught.value)
+
+
+def rewrite(file: Path) -> None:
+    file.write_text(file.read_text().replace("words", "other"))
+
+
+def replace(file: Path) -> None:
+    new = file.with_suffix(".new")
+    new.write_bytes(file.read_bytes())
+    new.replace(file)
+
+
+@pytest.mark.parametrize("change", [rewrite, replace, Path.touch])
+@pytest.mark.parametrize("job_id", [None, "before"])
+def test_a_file_that_is_another_at_the_second_reading(
+    ctx: FakeContext, job_id: str | None, change: Callable[[Path], None]
+) -> None:
+    leave(ctx, "before", chunks=json.dumps(LINE))
+    (ctx.input_root / "own.jsonl").write_text(json.dumps(LINE))
+    file = ctx.input_root / "own.jsonl" if job_id is None else ctx.folder.parent / job_id / "chunks.jsonl"
+    source, same = ChunksSource(job_id=job_id, path="own.jsonl" if job_id is None else None), SameFile()
+    os.utime(file, (1, 1))
+    assert list(chunks(ctx, source, "source", same=same)) == list(chunks(ctx, source, "source", same=same)) == [LINE]
+    change(file)
+    with pytest.raises(RetryableError, match=r"source: The file was changed") as caught:
+        list(chunks(ctx, source, "source", same=same))
+    assert caught.value.code == "file_changed"
+
+
+def test_a_file_that_grows_while_it_is_read(ctx: FakeContext) -> None:
+    (ctx.input_root / "own.jsonl").write_text(json.dumps(LINE) + "\n")
+    found = chunks(ctx, ChunksSource(path="own.jsonl"), "source")
+    next(found)
+    with (ctx.input_root / "own.jsonl").open("a") as file:
+        file.write(json.dumps(LINE))
+    with pytest.raises(RetryableError, match="file_changed"):
+        list(found)

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from samples.document_support import FakeContext
+from samples.document_support import ContextThatDoes, FakeContext
 from samples.taxonomy_support import COMMON, SUBJECTS, assigned, given, taxonomy_of, texts
 
-from worker.context import JobCancelled, PermanentError
+from worker.context import JobCancelled, PermanentError, RetryableError
 from worker.jobs.shared.source import SourceJob
 from worker.jobs.taxonomy_processing import smooth
 from worker.jobs.taxonomy_processing.parameters import Parameters
@@ -105,7 +105,7 @@ def test_two_runs_are_equal_to_the_byte(tmp_path: Path) -> None:
 ELSEWHERE = """
 import sys
 from pathlib import Path
-from samples.document_support import FakeContext
+from samples.document_support import ContextThatDoes, FakeContext
 from samples.taxonomy_support import given, texts
 from worker.jobs.taxonomy_processing.parameters import Parameters
 from worker.jobs.taxonomy_processing.run import run
@@ -239,6 +239,17 @@ def test_the_server_learns_what_to_wait_for(tmp_path: Path) -> None:
     assert parameters.check_inputs(tmp_path) == [
         (("base_taxonomy", "path"), "source_not_found: not found in the input folder")
     ]
+
+
+def test_chunks_that_are_changed_while_the_job_runs(tmp_path: Path) -> None:
+    file = tmp_path / "chunks.jsonl"
+    chunks = given(texts(40))["source"]["chunks"]
+    lines = [json.dumps({"document_id": "d", **chunk}) + "\n" for chunk in chunks]
+    file.write_text("".join(lines))
+    ctx = ContextThatDoes(tmp_path / "job", tmp_path, "Weighing words", lambda: file.write_text("".join(lines[:20])))
+    with pytest.raises(RetryableError, match="source: The file was changed") as caught:
+        run_with(ctx, {"source": {"path": "chunks.jsonl"}})
+    assert caught.value.code == "file_changed" and list(ctx.folder.iterdir()) == []
 
 
 def test_progress_is_honest_and_a_cancel_ends_it_at_any_stage(tmp_path: Path) -> None:

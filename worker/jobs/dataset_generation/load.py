@@ -15,7 +15,7 @@ from worker.jobs.dataset_generation.findings import Category, Finding, Findings
 from worker.jobs.dataset_generation.item_files import write_items
 from worker.jobs.dataset_generation.model import Item, Label, Span
 from worker.jobs.dataset_generation.parameters import Parameters
-from worker.jobs.dataset_generation.plan import Plan
+from worker.jobs.dataset_generation.plan import Plan, field_of
 from worker.jobs.dataset_generation.progress import LOAD, Progress
 from worker.jobs.dataset_generation.terms import Weights
 from worker.jobs.dataset_generation.work import order_to_count
@@ -78,7 +78,7 @@ class Items:
     def _of_chunks(self) -> Iterator[Item]:
         assert self._plan.chunks is not None
         number, before = 0, None
-        for chunk in read_chunks(self._ctx, self._plan.chunks):
+        for chunk in read_chunks(self._ctx, self._plan.chunks, field_of(self._plan.chunks, self._parameters)):
             headings = _headings(chunk)
             begins, before = (chunk["document_id"], headings) != before, (chunk["document_id"], headings)
             text = _encodable(chunk["text"]).strip()
@@ -142,8 +142,9 @@ class Items:
             yield from self._read_assignments()
 
     def _read_extractions(self) -> Iterator[Finding]:
-        assert self._plan.extractions is not None
-        for line in extractions(self._ctx, self._plan.extractions):
+        source = self._plan.extractions
+        assert source is not None
+        for line in extractions(self._ctx, source, field_of(source, self._parameters), _problem_of_extraction):
             self._left_out["read"] += 1
             number = self._findings.category(_category(line, "category_path"))
             if line["confidence"] < self._parameters.min_confidence:
@@ -156,10 +157,11 @@ class Items:
                 yield Finding(*ids, number, kind, text, float(line["confidence"]))
 
     def _read_assignments(self) -> Iterator[Finding]:
-        assert self._plan.assignments is not None
+        source = self._plan.assignments
+        assert source is not None
         # A similarity is no probability, so the default is not meant for it.
         least = self._parameters.min_confidence if "min_confidence" in self._parameters.model_fields_set else -1.0
-        for line in assignments(self._ctx, self._plan.assignments):
+        for line in assignments(self._ctx, source, field_of(source, self._parameters), _problem_of_assignment):
             self._left_out["read"] += 1
             if not line["path"]:
                 continue
@@ -185,13 +187,25 @@ class Items:
         return PermanentError("no_records", f"No record can be made: of {read} {what} {', and '.join(told)}.")
 
 
+def _problem_of_extraction(line: dict[str, Any]) -> str | None:
+    return None if line["category_path"] and _are_names(line["category_path"]) else _no_names("category_path")
+
+
+def _problem_of_assignment(line: dict[str, Any]) -> str | None:
+    """Those without a category have no names."""
+    return None if _are_names(line["path"]) else _no_names("path")
+
+
+def _are_names(path: list[Any]) -> bool:
+    return all(isinstance(name, str) and name for name in path)
+
+
+def _no_names(field: str) -> str:
+    return f"the field '{field}' must be a list of names"
+
+
 def _category(line: dict[str, Any], field: str) -> Category:
-    path = line[field]
-    if not path or not all(isinstance(name, str) and name for name in path):
-        raise PermanentError(
-            "schema_mismatch", f"The field '{field}' of chunk '{line['chunk_id'][:200]}' has no names."
-        )
-    names = tuple(_encodable(name) for name in path)
+    names = tuple(map(_encodable, line[field]))
     return Category(_encodable(str(line.get("category_id") or "/".join(names))), names)
 
 

@@ -9,7 +9,7 @@ from worker.context import JobContext, PermanentError
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.dataset_generation.sources import JOB_TYPES, DatasetSource, DataSource
 from worker.jobs.shared.reading import manifest_of
-from worker.jobs.shared.source import AssignmentsSource, ChunksSource, ExtractionsSource
+from worker.jobs.shared.source import AssignmentsSource, ChunksSource, ExtractionsSource, Source
 
 
 class Plan(NamedTuple):
@@ -37,6 +37,16 @@ def make_plan(ctx: JobContext, parameters: Parameters) -> Plan:
     if parameters.only_validated and plan.extractions is None:
         raise PermanentError("labels_required", "only_validated needs extractions, which the source does not have.")
     return plan
+
+
+def field_of(part: Source, parameters: Parameters) -> str:
+    """The parameter that names a part of the plan."""
+    for name, given in parameters.source.parts:
+        if given is part:
+            return f"source.{name}"
+    taxonomy = parameters.taxonomy
+    is_of_taxonomy = taxonomy is not None and isinstance(part, AssignmentsSource) and part.job_id == taxonomy.job_id
+    return "taxonomy" if is_of_taxonomy and part.job_id is not None else "source"
 
 
 def _needs_labels(parameters: Parameters) -> str | None:

@@ -25,11 +25,11 @@ _REQUIRED = {"document_id": str, "name": str, "status": str, "characters": int}
 def take_over(job: Job, source: TextsSource) -> list[Outcome]:
     """The documents that the earlier job has completed, with their ids.
 
-    Raises PermanentError `source_failed`, `source_wrong_type` or `schema_mismatch`.
+    Raises PermanentError `source_failed`, `source_wrong_type` or `schema_mismatch`, and RetryableError `file_changed`.
     """
     folder, manifest = manifest_of(job.ctx, source.job_id or "", source.job_types)
     hashes = {entry["path"]: entry["sha256"] for entry in manifest.get("files", [])}
-    found = records(opened(job.ctx, source, DOCUMENTS), _REQUIRED)
+    found = records(opened(job.ctx, source, DOCUMENTS, "source"), "source", _REQUIRED)
     outcomes = [_outcome(record) for record in found if record["status"] == "completed"]
     if not outcomes:
         raise PermanentError("source_failed", f"Job {source.job_id} has left no texts.")

@@ -11,6 +11,7 @@ from worker.jobs.extraction.parameters import Parameters
 from worker.jobs.extraction.progress import LOAD
 from worker.jobs.shared.files import Record
 from worker.jobs.shared.progress import Progress
+from worker.jobs.shared.reading import Check, SameFile
 from worker.jobs.shared.reading import chunks as read_chunks
 from worker.jobs.shared.word_counts import Counts
 from worker.jobs.shared.words import words_of
@@ -21,7 +22,7 @@ _BATCH = 5000
 class Chunks:
     """`count`: those that are used; `left_out`: those beyond `max_chunks`.
 
-    Raises PermanentError `no_chunks`, `schema_mismatch`, and what reading a source raises.
+    Raises PermanentError `no_chunks`, `schema_mismatch`, RetryableError `file_changed`, and what reading raises.
     """
 
     def __init__(self, ctx: JobContext, parameters: Parameters, progress: Progress, counts: Counts) -> None:
@@ -29,28 +30,33 @@ class Chunks:
         self._ctx = ctx
         self._source = parameters.source
         self._most = parameters.max_chunks
+        self._same = SameFile()
         self.count = self.left_out = 0
         self._check_all(progress, counts)
 
     def __iter__(self) -> Iterator[Chunk]:
-        return islice(self._read(), self.count)
+        return islice(map(_chunk, self._read(_misplaced)), self._most)
 
     def batches(self, size: int) -> Iterator[list[Chunk]]:
         chunks = iter(self)
         while batch := list(islice(chunks, size)):
             yield batch
 
-    def _read(self) -> Iterator[Chunk]:
-        return map(_chunk, read_chunks(self._ctx, self._source))
+    def _read(self, check: Check) -> Iterator[Record]:
+        return read_chunks(self._ctx, self._source, "source", check, self._same)
 
     def _check_all(self, progress: Progress, counts: Counts) -> None:
-        seen = set()
-        chunks = self._read()
+        seen: set[str] = set()
+
+        def problem(chunk: Record) -> str | None:
+            if chunk["chunk_id"] in seen and len(seen) < self._most:
+                return f"the chunk_id '{str(chunk['chunk_id'])[:200]}' occurs twice"
+            return _misplaced(chunk)
+
+        chunks = self._read(problem)
         for chunk in islice(chunks, self._most):
-            if chunk.chunk_id in seen:
-                raise PermanentError("schema_mismatch", f"The chunk_id '{chunk.chunk_id[:200]}' occurs twice.")
-            seen.add(chunk.chunk_id)
-            counts.add(words_of(chunk.text.lower()))
+            seen.add(str(chunk["chunk_id"]))
+            counts.add(words_of(str(chunk["text"]).lower()))
             if len(seen) % _BATCH == 0:
                 progress.note(LOAD, "Checking chunks", len(seen), 0.5)
         self.count = len(seen)
@@ -61,12 +67,17 @@ class Chunks:
         progress.note(LOAD, "Checked the chunks", self.count)
 
 
-def _chunk(record: Record) -> Chunk:
-    text, start, end = str(record["text"]), record.get("start"), record.get("end")
-    chunk_id = str(record["chunk_id"])
+def _misplaced(chunk: Record) -> str | None:
+    start, end = chunk.get("start"), chunk.get("end")
     if start is None and end is None:
-        return Chunk(chunk_id, str(record["document_id"]), text, None)
-    if type(start) is not int or type(end) is not int or start < 0 or end - start != len(text):
-        message = f"Chunk '{chunk_id[:200]}': start and end are not the place of its text."
-        raise PermanentError("schema_mismatch", message)
-    return Chunk(chunk_id, str(record["document_id"]), text, start)
+        return None
+    if type(start) is int and type(end) is int and start >= 0 and end - start == len(str(chunk["text"])):
+        return None
+    return "start and end are not the place of its text"
+
+
+def _chunk(record: Record) -> Chunk:
+    start = record.get("start")
+    return Chunk(
+        str(record["chunk_id"]), str(record["document_id"]), str(record["text"]), start if type(start) is int else None
+    )

@@ -10,6 +10,7 @@ from worker.context import JobContext, PermanentError
 from worker.jobs.shared.duplicates import Duplicates, shape_of_words
 from worker.jobs.shared.files import Record
 from worker.jobs.shared.progress import Progress
+from worker.jobs.shared.reading import SameFile
 from worker.jobs.shared.reading import chunks as read_chunks
 from worker.jobs.shared.word_counts import Counts
 from worker.jobs.shared.words import words_of
@@ -35,7 +36,7 @@ class Corpus:
     """`numbers`: of the chunks that are used, ascending; `same`: duplicate -> the chunk that it repeats;
     `counted`: places of the chunks that are used in `counts`, where all are that say something new.
 
-    Raises PermanentError `no_chunks`, `schema_mismatch` and what reading a source raises.
+    Raises PermanentError `no_chunks`, `schema_mismatch`, RetryableError `file_changed` and what reading raises.
     """
 
     def __init__(self, ctx: JobContext, parameters: Parameters, progress: Progress, counts: Counts) -> None:
@@ -43,6 +44,7 @@ class Corpus:
         self._ctx = ctx
         self._source = parameters.source
         self._most = parameters.max_chunks
+        self._same = SameFile()
         self.total = self.left_out = 0
         self.same: dict[int, int] = {}
         distinct = self._load(parameters, progress, counts)
@@ -76,7 +78,8 @@ class Corpus:
         return islice(self._read(), self._most)
 
     def _read(self) -> Iterator[Chunk]:
-        return (_chunk(number, record) for number, record in enumerate(read_chunks(self._ctx, self._source)))
+        records = read_chunks(self._ctx, self._source, "source", same=self._same)
+        return (_chunk(number, record) for number, record in enumerate(records))
 
     def _load(self, parameters: Parameters, progress: Progress, counts: Counts) -> list[int]:
         """The numbers of chunks that say something new."""
