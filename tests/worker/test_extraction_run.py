@@ -16,7 +16,7 @@ from worker.jobs.document_processing.parameters import Parameters as DocumentPar
 from worker.jobs.document_processing.run import run as run_documents
 from worker.jobs.extraction.parameters import Parameters
 from worker.jobs.extraction.run import run
-from worker.jobs.shared import libraries
+from worker.jobs.shared import libraries, portions
 from worker.jobs.shared.files import entry_of
 
 FIELDS = {
@@ -152,6 +152,15 @@ def test_progress_goes_up_and_counts_chunks(tmp_path: Path) -> None:
     steps = [note[1] for note in notes]
     assert {"Counting words", "Looking for typical chunks", "Extracting", "Done"} <= set(steps)
     assert steps.count("Extracting") == 12
+
+
+def test_fewer_long_chunks_are_worked_on_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = Job(tmp_path, corpus(60), "usual")
+    monkeypatch.setattr(portions, "MOST_CHARACTERS", 1000)
+    job = Job(tmp_path, corpus(60), "small")
+    assert job.lines == usual.lines != []
+    steps = [[note[1] for note in of.ctx.notes].count("Extracting") for of in (usual, job)]
+    assert steps[0] == 1 and steps[1] > 5
 
 
 def test_a_cancelled_job_ends_between_batches_and_leaves_nothing(tmp_path: Path) -> None:

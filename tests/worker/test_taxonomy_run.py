@@ -17,9 +17,12 @@ from samples.taxonomy_support import COMMON, SUBJECTS, assigned, given, taxonomy
 
 from worker.context import JobCancelled, PermanentError, RetryableError
 from worker.jobs.shared.source import SourceJob
-from worker.jobs.taxonomy_processing import smooth
+from worker.jobs.taxonomy_processing import build, names, smooth
+from worker.jobs.taxonomy_processing.corpus import Corpus
 from worker.jobs.taxonomy_processing.parameters import Parameters
 from worker.jobs.taxonomy_processing.run import run
+from worker.jobs.taxonomy_processing.tree import Category
+from worker.jobs.taxonomy_processing.vectors import Space
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
@@ -131,6 +134,21 @@ def test_duplicates_count_once_and_go_where_the_first_goes(tmp_path: Path) -> No
     assert (result["total_chunks"], result["chunks_used"], result["duplicates"]) == (70, 60, 10)
     where = {line["chunk_id"].partition(":")[2]: line["category_id"] for line in assigned(ctx)}
     assert all(where[str(60 + n)] == where[str(n)] for n in range(10))
+
+
+def test_of_long_texts_the_beginning_is_kept_for_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[str] = []
+
+    def namer(space: Space, corpus: Corpus, root: Category) -> names.Namer:
+        made = names.Namer(space, corpus, root)
+        kept.extend(chunk.text for chunk in made.examples(root))
+        return made
+
+    monkeypatch.setattr(names, "_LONGEST_TEXT", 50)
+    monkeypatch.setattr(build, "Namer", namer)
+    found = texts(40)
+    run_with(context(tmp_path), given(found))
+    assert len(kept) == names.EXAMPLES and set(kept) <= {text[:50] for _, text in found}
 
 
 def test_fast_looks_at_a_sample(tmp_path: Path) -> None:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 import orjson
 
 from worker.jobs.dataset_generation.model import Item, Label, Span
+from worker.jobs.shared.portions import portions
 from worker.jobs.shared.workspace import storing
 
 
 def write_items(items: Iterable[Item], folder: Path, size: int) -> Iterator[Path]:
-    """Yields each file when it is there. Raises StorageError."""
-    waiting = iter(items)
-    number = 0
-    while batch := list(islice(waiting, size)):
+    """Yields each file when it is there: with `size` items, or fewer long ones. Raises StorageError."""
+    for number, batch in enumerate(portions(items, size, lambda item: len(item.text))):
         file = folder / f"items.{number}.jsonl"
         with storing():
             file.write_bytes(b"".join(map(_line, batch)))
         yield file
-        number += 1
 
 
 def read_items(file: Path) -> list[Item]:

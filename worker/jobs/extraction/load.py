@@ -10,6 +10,7 @@ from worker.jobs.extraction.model import Chunk
 from worker.jobs.extraction.parameters import Parameters
 from worker.jobs.extraction.progress import LOAD
 from worker.jobs.shared.files import Record
+from worker.jobs.shared.portions import portions
 from worker.jobs.shared.progress import Progress
 from worker.jobs.shared.reading import Check, SameFile
 from worker.jobs.shared.reading import chunks as read_chunks
@@ -38,9 +39,8 @@ class Chunks:
         return islice(map(_chunk, self._read(_misplaced)), self._most)
 
     def batches(self, size: int) -> Iterator[list[Chunk]]:
-        chunks = iter(self)
-        while batch := list(islice(chunks, size)):
-            yield batch
+        """Of so many chunks, or fewer long ones."""
+        return portions(self, size, lambda chunk: len(chunk.text))
 
     def _read(self, check: Check) -> Iterator[Record]:
         return read_chunks(self._ctx, self._source, "source", check, self._same)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from worker.jobs.shared.workspace import storing
 
 Numbers = NDArray[np.int64]
-_BATCH: Final = 500
+# So many texts or words wait until they are counted.
+_MOST_TEXTS: Final = 500
+_MOST_WORDS: Final = 500_000
 
 
 class Counts:
@@ -28,15 +31,20 @@ class Counts:
         self._numbers: defaultdict[bytes, int] = defaultdict()
         self._numbers.default_factory = self._numbers.__len__
         self._waiting: list[list[int]] = []
+        self._words_waiting = 0
         # How many different words each text has.
         self._sizes = array("l")
+        # Before which text each part of the file ends.
+        self._ends = [0]
         with storing():
             file.write_bytes(b"")
 
     def add(self, words: Iterable[bytes]) -> None:
         """The words of the next text, in small letters."""
-        self._waiting.append(list(map(self._numbers.__getitem__, words)))
-        if len(self._waiting) == _BATCH:
+        numbers = list(map(self._numbers.__getitem__, words))
+        self._waiting.append(numbers)
+        self._words_waiting += len(numbers)
+        if len(self._waiting) == _MOST_TEXTS or self._words_waiting >= _MOST_WORDS:
             self._flush()
 
     def __len__(self) -> int:
@@ -52,10 +60,10 @@ class Counts:
         self._flush()
         chosen = np.asarray(texts, dtype=np.int64)
         with storing(), self._file.open("rb") as file:
-            for first in range(0, len(self._sizes), _BATCH):
-                sizes = np.asarray(self._sizes[first : first + _BATCH], dtype=np.int64)
+            for first, end in pairwise(self._ends):
+                sizes = np.asarray(self._sizes[first:end], dtype=np.int64)
                 pairs = np.fromfile(file, np.int32, 2 * int(sizes.sum())).reshape(2, -1).astype(np.int64)
-                rows = chosen[np.searchsorted(chosen, first) : np.searchsorted(chosen, first + len(sizes))] - first
+                rows = chosen[np.searchsorted(chosen, first) : np.searchsorted(chosen, end)] - first
                 place = np.full(len(sizes), -1)
                 place[rows] = np.arange(len(rows))
                 row = np.repeat(place, sizes)
@@ -79,4 +87,6 @@ class Counts:
         self._sizes.extend(np.bincount(row, minlength=len(self._waiting)).tolist())
         with storing(), self._file.open("ab") as file:
             file.write(np.stack([word, counts]).astype(np.int32).tobytes())
+        self._ends.append(len(self._sizes))
         self._waiting = []
+        self._words_waiting = 0

@@ -43,7 +43,8 @@ class Namer:
         self.middles = {id(category): _middle(space, category) for category in self._all}
         wanted = sorted({row for middle in self.middles.values() for row in middle.rows})
         numbers = [corpus.numbers[row] for row in wanted]
-        self._chunks = dict(zip(wanted, corpus.some(numbers), strict=True))
+        chunks = (chunk._replace(text=chunk.text[:_LONGEST_TEXT]) for chunk in corpus.some(numbers))
+        self._chunks = dict(zip(wanted, chunks, strict=True))
 
     def name_all(self) -> None:
         for parent in self._all:
@@ -56,7 +57,7 @@ class Namer:
                     child.description = self._describe(child)
 
     def examples(self, category: Category) -> list[Chunk]:
-        """The most central ones first."""
+        """The most central ones first; of long texts the beginning."""
         return [self._chunks[row] for row in self.middles[id(category)].rows[:EXAMPLES]]
 
     def _name(self, category: Category) -> str:
@@ -75,7 +76,7 @@ class Namer:
         counts: Counter[tuple[str, str]] = Counter()
         wanted = set(terms)
         for chunk in chunks:
-            found = pairwise(words_of(chunk.text[:_LONGEST_TEXT]))
+            found = pairwise(words_of(chunk.text))
             counts.update({(one, two) for one, two in found if one in wanted and two in wanted and one != two})
         best = max(sorted(counts), key=lambda pair: counts[pair], default=None)
         return best if best is not None and counts[best] >= _OFTEN * len(chunks) else None
@@ -91,7 +92,7 @@ class Namer:
         weight = {term: 1 / (2 + place) for place, term in enumerate(terms)}
         best, score = "", 0.0
         for chunk in self.examples(category):
-            for start, end in sentences_of(chunk.text[:_LONGEST_TEXT]):
+            for start, end in sentences_of(chunk.text):
                 sentence = " ".join(chunk.text[start:end].split())
                 if _SHORTEST_SENTENCE <= len(sentence) <= _LONGEST_SENTENCE:
                     # Exactly: a set has another order in another process, and sums that are rounded on the way differ.

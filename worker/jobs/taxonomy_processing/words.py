@@ -47,9 +47,12 @@ _HAVE_LETTERS: Final = _HaveLetters()
 
 def language_of(texts: Iterable[str]) -> str:
     """`en` or `unknown`."""
-    seen = [word for text in islice(texts, _LOOKED_AT) for word in words_of(text)]
-    known = sum(word in ENGLISH_STOP_WORDS for word in seen)
-    return ENGLISH if known >= _ENGLISH_SHARE * max(1, len(seen)) else UNKNOWN
+    seen = known = 0
+    for text in islice(texts, _LOOKED_AT):
+        words = words_of(text)
+        seen += len(words)
+        known += sum(word in ENGLISH_STOP_WORDS for word in words)
+    return ENGLISH if known >= _ENGLISH_SHARE * max(1, seen) else UNKNOWN
 
 
 def stop_words(language: str, texts: Iterable[str]) -> list[str]:
