@@ -119,14 +119,19 @@ class Weights:
         self._texts += 1
         self._frequencies.update(keys)
         if len(self._frequencies) > _MOST_WORDS:
-            # What was met once may well be met no more; without this a large job would have no bound.
-            self._frequencies = Counter({word: n for word, n in self._frequencies.items() if n > 1})
+            self._forget()
 
     def settle(self) -> None:
         """All texts have been added."""
         by_frequency = {seen: self._value(seen) for seen in set(self._frequencies.values())}
         self._values = {key: by_frequency[seen] for key, seen in self._frequencies.items()}
         self._frequencies.clear()
+
+    def _forget(self) -> None:
+        """What was met least often may well be met no more; without this a large job would have no bound."""
+        # Half of them at least, or it would be done for each text.
+        floor = sorted(self._frequencies.values(), reverse=True)[_MOST_WORDS // 2]
+        self._frequencies = Counter({word: n for word, n in self._frequencies.items() if n > floor})
 
     def save(self, file: Path) -> None:
         """When they are known. Raises StorageError."""
