@@ -177,6 +177,34 @@ def test_a_mistake_in_a_file_names_the_parameter(root: Path, source: Any, values
     assert f": {field}: Line 2 is not JSON" in str(error_of(root, source, **values))
 
 
+@pytest.mark.parametrize("field", ["type", "category_id"])
+@pytest.mark.parametrize("value", [["x"], {"a": 1}, 5, 0, False])
+def test_kinds_and_ids_of_categories_are_texts(root: Path, field: str, value: object) -> None:
+    lines = support.extractions(CHUNKS)
+    lines[1][field] = value
+    support.write_lines(root / "input" / "bad.jsonl", lines)
+    error = error_of(root, {"path": "bad.jsonl"}, data_source="extract")
+    assert error.code == "schema_mismatch" and f": source: Line 2: the field '{field}' must be a text" in str(error)
+
+
+def test_ids_of_assignments_are_texts(root: Path) -> None:
+    lines: list[dict[str, Any]] = support.assignments(CHUNKS)
+    lines[1]["category_id"] = ["x"]
+    support.write_lines(root / "input" / "bad.jsonl", lines)
+    error = error_of(root, {"assignments": {"path": "bad.jsonl"}, "chunks": {"path": "chunks.jsonl"}})
+    assert ": source.assignments: Line 2: the field 'category_id' must be a text" in str(error)
+
+
+@pytest.mark.parametrize("more", [{}, {"type": None, "category_id": None}])
+def test_kinds_and_ids_of_categories_may_be_left_out(root: Path, more: dict[str, Any]) -> None:
+    lines = [
+        {key: line[key] for key in line if key not in ("type", "category_id")} for line in support.extractions(CHUNKS)
+    ]
+    support.write_lines(root / "input" / "bare.jsonl", [line | more for line in lines])
+    support.generate(root, {"path": "bare.jsonl"}, data_source="extract", **CLASSES)
+    assert len(labelled(root)) == len(CHUNKS)
+
+
 def test_a_missing_file_names_the_parameter(root: Path) -> None:
     error = error_of(root, {"chunks": {"path": "chunks.jsonl"}, "extractions": {"path": "gone.jsonl"}})
     assert error.code == "file_not_found" and ": source.extractions: There is no such file" in str(error)

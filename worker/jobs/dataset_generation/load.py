@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -153,7 +153,7 @@ class Items:
                 self._left_out["validated"] += 1
             else:
                 ids = _encodable(line["chunk_id"]), _encodable(line["document_id"])
-                kind, text = str(line.get("type") or "whole_text"), _encodable(line["text"]).strip()
+                kind, text = line.get("type") or "whole_text", _encodable(line["text"]).strip()
                 yield Finding(*ids, number, kind, text, float(line["confidence"]))
 
     def _read_assignments(self) -> Iterator[Finding]:
@@ -188,25 +188,27 @@ class Items:
 
 
 def _problem_of_extraction(line: dict[str, Any]) -> str | None:
-    return None if line["category_path"] and _are_names(line["category_path"]) else _no_names("category_path")
+    if not line["category_path"]:
+        return "the field 'category_path' has no names"
+    return _problem(line, "category_path", ("type", "category_id"))
 
 
 def _problem_of_assignment(line: dict[str, Any]) -> str | None:
     """Those without a category have no names."""
-    return None if _are_names(line["path"]) else _no_names("path")
+    return _problem(line, "path", ("category_id",))
 
 
-def _are_names(path: list[Any]) -> bool:
-    return all(isinstance(name, str) and name for name in path)
-
-
-def _no_names(field: str) -> str:
-    return f"the field '{field}' must be a list of names"
+def _problem(line: dict[str, Any], path: str, texts: Iterable[str]) -> str | None:
+    """`texts`: fields that may be left out."""
+    if not all(isinstance(name, str) and name for name in line[path]):
+        return f"the field '{path}' must be a list of names"
+    wrong = (field for field in texts if not isinstance(line.get(field), str | None))
+    return next((f"the field '{field}' must be a text" for field in wrong), None)
 
 
 def _category(line: dict[str, Any], field: str) -> Category:
     names = tuple(map(_encodable, line[field]))
-    return Category(_encodable(str(line.get("category_id") or "/".join(names))), names)
+    return Category(_encodable(line.get("category_id") or "/".join(names)), names)
 
 
 def _headings(chunk: dict[str, Any]) -> tuple[str, ...]:
