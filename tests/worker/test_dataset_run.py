@@ -52,6 +52,13 @@ def test_result(whole: tuple[Path, dict[str, Any]]) -> None:
     assert len(read_lines(folder / "rejected.jsonl")) == sum(result["rejected"].values())
 
 
+@pytest.mark.parametrize(("chunks", "codes"), [(199, ["small_corpus"]), (200, [])])
+def test_few_texts_are_warned_of(tmp_path: Path, chunks: int, codes: list[str]) -> None:
+    result = support.generate(tmp_path, {"chunks": support.chunks(chunks, 1)})
+    assert [warning["code"] for warning in result["warnings"]] == codes
+    assert all("Below 200 texts" in warning["message"] for warning in result["warnings"])
+
+
 def test_files_and_manifest(whole: tuple[Path, dict[str, Any]]) -> None:
     folder, result = whole
     manifest = json.loads((folder / "manifest.json").read_text())

@@ -56,7 +56,7 @@ def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
         files, quality = job.write(findings)
         job.publish(files, quality, started)
     job.progress.finish(sum(job.splits(files).values()))
-    return summary(parameters, job.splits(files), job.rejected.counts(), quality, files, job.asked())
+    return summary(parameters, job.splits(files), job.rejected.counts(), quality, files, job.asked(), job.texts)
 
 
 def _opened(ctx: JobContext, parameters: Parameters) -> AbstractContextManager[Llm | None]:
@@ -80,6 +80,7 @@ class _Job:
         self._failures = None if llm is None else Failures(work)
         self._named = named_categories(ctx, parameters.taxonomy)
         self._leaked = 0
+        self.texts = 0
         self._near_duplicates = 0
         self.progress = Progress(ctx)
         self.rejected = Rejected(work)
@@ -89,6 +90,7 @@ class _Job:
         given = self._parameters
         items = Items(self._ctx, given, self._plan, findings, self._named)
         items.load(self.progress, crew, self._work, OFFLINE_BATCH if self._llm is None else given.batch_size)
+        self.texts = items.count
         model = self._model(items)
         steps = made_by_crew(items, rules, crew, self._work) if model is None else made_here(items, model, maker)
         generate(steps, items.count, self._spool, self.rejected, self.progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from worker.jobs.dataset_generation.artefacts import QUALITY, SCHEMA
 from worker.jobs.dataset_generation.card import CARD
@@ -15,6 +15,8 @@ from worker.jobs.dataset_generation.write import SplitFile
 from worker.jobs.shared.failures import ERRORS, Failures
 from worker.jobs.shared.llm.usage import LlmUsage
 from worker.jobs.shared.workspace import MANIFEST
+
+_SMALL: Final = 200
 
 
 class Asked(NamedTuple):
@@ -31,8 +33,11 @@ def summary(
     quality: Mapping[str, Any] | None,
     files: Sequence[SplitFile],
     asked: Asked | None,
+    texts: int,
 ) -> dict[str, object]:
-    """Far below 64 KB: of the quality without what grows with the number of categories.
+    """`texts`: that records could be made of.
+
+    Far below 64 KB: of the quality without what grows with the number of categories.
 
     Offline `llm` is None, `failed_items` 0 and `errors` empty. In mode `llm`, `llm` has the model, the counts of
     `LlmUsage` and `grounded_share`, the part of the records that rested on their text before others were dropped;
@@ -64,8 +69,16 @@ def summary(
         "llm": _told_of_model(parameters, rejected, entries, asked),
         "failed_items": 0 if asked is None else asked.failures.count,
         "errors": [] if asked is None else asked.failures.first,
+        "warnings": _warnings(texts),
         "artifacts": artifacts,
     }
+
+
+def _warnings(texts: int) -> list[dict[str, str]]:
+    if texts >= _SMALL:
+        return []
+    message = f"Below {_SMALL} texts it shows less well which words tell something; look at the records before use."
+    return [{"code": "small_corpus", "message": message}]
 
 
 def _told_of_model(
