@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -21,6 +22,7 @@ from worker.jobs.shared.llm.options import LlmItems, LlmOptions
 from worker.jobs.shared.llm.session import Llm, open_llm
 
 GOOD = {"answer": "yes", "number": 3}
+LONG = {"answer": "x" * 1600, "number": 3}
 
 
 class Reply(BaseModel):
@@ -218,9 +220,8 @@ def test_requests_per_minute(tmp_path: Path) -> None:
     assert time.monotonic() - begun >= 0.9 and len(stub.asked) == 61
 
 
-@pytest.mark.parametrize("limit", [{"max_requests": 3}, {"max_total_tokens": 27}])
-def test_a_spent_budget_ends_the_asking_and_keeps_what_there_is(tmp_path: Path, limit: dict[str, int]) -> None:
-    with llm_stub(GOOD) as stub, session(stub, tmp_path, concurrency=1, **limit) as llm:
+def test_a_spent_budget_ends_the_asking_and_keeps_what_there_is(tmp_path: Path) -> None:
+    with llm_stub(GOOD) as stub, session(stub, tmp_path, concurrency=1, max_requests=3) as llm:
         outcomes = ask_each(llm, 10)
         assert llm.usage.budget_spent and llm.usage.failed_items == 7
         llm.raise_if_nothing_came()
@@ -228,7 +229,49 @@ def test_a_spent_budget_ends_the_asking_and_keeps_what_there_is(tmp_path: Path, 
     assert [isinstance(outcome, Reply) for outcome in outcomes] == [True] * 3 + [False] * 7
     last = outcomes[-1]
     assert isinstance(last, ItemFailure) and last.code == "llm_budget_spent"
-    assert next(iter(limit)) in last.message
+    assert "max_requests" in last.message
+
+
+def without_usage(asked: Asked) -> Said:
+    message = {"role": "assistant", "content": json.dumps(LONG)}
+    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    told = {"id": "r", "object": "chat.completion", "created": 0, "model": "stub", "choices": choices}
+    return Said(raw=json.dumps(told).encode())
+
+
+@pytest.mark.parametrize("answer", [LONG, without_usage])
+@pytest.mark.parametrize("concurrency", [1, 16])
+def test_no_more_tokens_than_allowed_are_used(
+    tmp_path: Path, concurrency: int, answer: Callable[[Asked], Answer] | Answer
+) -> None:
+    limits = {"max_total_tokens": 4000, "max_tokens": 500, "concurrency": concurrency}
+    with llm_stub(answer) as stub, session(stub, tmp_path, **limits) as llm:
+        outcomes = ask_each(llm, 40)
+        assert 4000 - 700 < llm.usage.total_tokens <= 4000 and llm.usage.budget_spent
+    answered = sum(isinstance(outcome, Reply) for outcome in outcomes)
+    assert len(stub.asked) == answered == llm.usage.requests > 5 and llm.usage.failed_items == 40 - answered
+    last = next(outcome for outcome in reversed(outcomes) if isinstance(outcome, ItemFailure))
+    assert last.code == "llm_budget_spent" and "max_total_tokens is 4000" in last.message
+
+
+def test_what_short_replies_leave_of_the_tokens_is_for_others(tmp_path: Path) -> None:
+    limits = {"max_total_tokens": 3000, "max_tokens": 1000, "concurrency": 16}
+    with llm_stub(GOOD) as stub, session(stub, tmp_path, **limits) as llm:
+        assert ask_each(llm, 40) == [Reply(answer="yes", number=3)] * 40
+        assert stub.most_at_once == 2
+
+
+def test_failed_requests_give_back_the_tokens_that_they_might_have_used(tmp_path: Path) -> None:
+    limits = {"max_total_tokens": 1500, "max_tokens": 1000, "concurrency": 1}
+    with llm_stub(in_turn(refused(503), refused(503), GOOD)) as stub, session(stub, tmp_path, **limits) as llm:
+        failed = [isinstance(outcome, ItemFailure) for outcome in ask_each(llm, 6)]
+    assert failed == [True] * 2 + [False] * 4
+
+
+def test_fewer_tokens_than_one_reply_may_have_are_enough_for_none(tmp_path: Path) -> None:
+    outcome, stub, _ = ask(tmp_path, GOOD, max_total_tokens=10)
+    assert outcome.code == "llm_budget_spent" and not stub.asked
+    assert "0 are used" in outcome.message and "the next request may use" in outcome.message
 
 
 def test_an_endpoint_that_is_away_ends_the_job(tmp_path: Path) -> None:

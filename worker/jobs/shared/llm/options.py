@@ -49,7 +49,9 @@ class LlmOptions(BaseModel):
         "auto", description="auto: what the endpoint takes, from json_schema over json_object to none"
     )
     max_requests: int | None = Field(None, ge=1, description="of the job, without retries; then items fail")
-    max_total_tokens: int | None = Field(None, ge=1, description="of the job, prompts and replies; then items fail")
+    max_total_tokens: int | None = Field(
+        None, ge=1, description="of the job, prompts and replies; items fail when less than a request may use is left"
+    )
 
 
 def _check_mode(options: LlmOptions | None, info: ValidationInfo) -> LlmOptions | None:

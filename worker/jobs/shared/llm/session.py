@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from worker.context import JobContext, PermanentError, RetryableError
 from worker.jobs.shared.libraries import require
 from worker.jobs.shared.llm.batch import run_all
+from worker.jobs.shared.llm.budget import Budget, estimate
 from worker.jobs.shared.llm.dialect import Dialect, Message, response_format, worded
 from worker.jobs.shared.llm.errors import (
     BAD_REPLY,
-    BUDGET_SPENT,
     TOO_MANY,
     TRUNCATED,
     UNAVAILABLE,
@@ -81,6 +81,7 @@ class Llm:
         self._last_failure: ItemFailure | None = None
         self.most_failures = math.inf
         self.usage = LlmUsage()
+        self._budget = Budget(options, field, self.usage)
 
     def map(
         self, items: Sequence[T], work: Callable[[T], Awaitable[V]], note: Callable[[int], None] = lambda done: None
@@ -107,8 +108,8 @@ class Llm:
         is asked for once more with twice the room, one that does not fit once more with the reasons.
 
         Raises ItemError `llm_bad_reply`, `llm_truncated`, `llm_bad_request`, `llm_unavailable`, and `llm_budget_spent`
-        when `max_requests` or `max_total_tokens` is reached: no further request is made then, what was done before is
-        kept, and the job ends with fewer items.
+        when `max_requests` or `max_total_tokens` might be exceeded: no such request is made then, what was done before
+        is kept, and the job ends with fewer items.
         """
         _HAS_ASKED.set(True)
         schema, room = reply.model_json_schema(), self._options.max_tokens
@@ -180,35 +181,23 @@ class Llm:
         refusal: RefusedError | None = None
         for _ in range(_MOST_FORMS):
             form = self._dialect.form
-            wanted = response_format(form, "reply", schema)
-            async with self._at_once:
-                self._spend()
+            said, wanted = worded(form, messages, schema), response_format(form, "reply", schema)
+            prompt = estimate([said, wanted])
+            async with self._at_once, self._budget.request(prompt + room):
                 try:
-                    completion = await self._endpoint.complete(
-                        worded(form, messages, schema), form, wanted, room, self._timeout()
-                    )
+                    completion = await self._endpoint.complete(said, form, wanted, room, self._timeout())
                 except RefusedError as error:
                     refusal = error
                     if not self._dialect.learn(form, error):
                         break
                     continue
+                # Not every endpoint tells.
+                self.usage.prompt_tokens += completion.prompt_tokens or prompt
+                self.usage.completion_tokens += completion.completion_tokens or estimate(completion.text)
             self._dialect.proven(form)
-            self.usage.prompt_tokens += completion.prompt_tokens
-            self.usage.completion_tokens += completion.completion_tokens
             return completion
         assert refusal is not None
         raise refusal
-
-    def _spend(self) -> None:
-        most, tokens = self._options.max_requests, self._options.max_total_tokens
-        for name, limit, used in (
-            ("max_requests", most, self.usage.requests),
-            ("max_total_tokens", tokens, self.usage.total_tokens),
-        ):
-            if limit is not None and used >= limit:
-                self.usage.budget_spent = True
-                raise ItemError(BUDGET_SPENT, f"{self._field}.{name} is {limit}, and {used} are used")
-        self.usage.requests += 1
 
     def _timeout(self) -> float:
         left = self._ctx.seconds_left

@@ -10,7 +10,8 @@ class LlmUsage:
     """`requests`: without what the client repeats after 429, 5xx and timeouts. `repaired`: replies that were in order
     only at the second attempt. `truncated`: replies that were cut off and asked for once more, with twice the room.
     `failed_items`: of those given to `map`. `ungrounded_dropped`: what replies claimed to stand in a text and did not;
-    the job type counts it. `budget_spent`: some items failed because `max_requests` or `max_total_tokens` was reached.
+    the job type counts it. `budget_spent`: some items failed because `max_requests` or `max_total_tokens` might have
+    been exceeded. Tokens are estimated when the endpoint does not tell.
     """
 
     requests: int = 0
