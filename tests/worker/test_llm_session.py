@@ -248,6 +248,8 @@ def test_no_more_tokens_than_allowed_are_used(
     with llm_stub(answer) as stub, session(stub, tmp_path, **limits) as llm:
         outcomes = ask_each(llm, 40)
         assert 4000 - 700 < llm.usage.total_tokens <= 4000 and llm.usage.budget_spent
+        # The stub counts two for each; without its word the schema counts too.
+        assert (llm.usage.prompt_tokens > 50 * llm.usage.requests) is (answer is without_usage)
     answered = sum(isinstance(outcome, Reply) for outcome in outcomes)
     assert len(stub.asked) == answered == llm.usage.requests > 5 and llm.usage.failed_items == 40 - answered
     last = next(outcome for outcome in reversed(outcomes) if isinstance(outcome, ItemFailure))
