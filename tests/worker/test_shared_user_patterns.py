@@ -25,6 +25,11 @@ from worker.jobs.shared.user_patterns import compiled
         "(?:(?:[)]ab){500}){500}",
         "(?x)(?:(?:ab){500} # )\n ){500}",
         "(?x)a{500#,\n000}",
+        "\t{3000000}",
+        "( {1000}){1000}",
+        "a {1000000}",
+        "{a}{3000000}",
+        "(?:{%s}){40000}" % ("a" * 400),
     ],
 )
 def test_what_would_be_written_out_is_refused_unmade(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +59,7 @@ def test_what_calls_itself_is_refused(value: str) -> None:
         r"\p{Lu}{1,5}\d{0,100000}",
         r"(?:[a-z]{1,1000}){1,1000}",
         r"(?:colour){e<=2}",
+        r"(?:\w{1,30} {1,4}){3} {2,}\d{6} {20}",
     ],
 )
 def test_what_people_write_is_taken(value: str) -> None:
@@ -68,3 +74,8 @@ def test_what_is_none(value: str) -> None:
 
 def test_lines() -> None:
     assert [len(compiled("^a", by_line=by_line).findall("a\na")) for by_line in (False, True)] == [1, 2]
+
+
+def test_what_was_made_is_not_kept() -> None:
+    """Of a pattern that repeats much the library would keep megabytes."""
+    assert compiled("not kept{7}") is not compiled("not kept{7}")
