@@ -16,6 +16,8 @@ _CLASS: Final = re.compile(r"\[[^][(){}#]*]")
 _TOKEN: Final = re.compile(r"\{([^{}]*)}|.", re.DOTALL)
 _BRACES: Final = re.compile(r"\{([^}]*)")
 _UNCLEAR: Final = frozenset("[]#")
+# The server can do nothing else meanwhile, and a request may have many patterns; nearly all need microseconds.
+_SECONDS: Final = 0.01
 # They belong to the item before them.
 _BESIDE: Final = "*+?"
 
@@ -34,6 +36,14 @@ def compiled(value: str, *, by_line: bool = False) -> Any:
         return regex.compile(value, regex.VERSION0 | (regex.MULTILINE if by_line else 0), cache_pattern=False)
     except (regex.error, OverflowError, RecursionError, MemoryError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"is no regular expression: {error}") from None
+
+
+def matches_nothing(pattern: Any) -> bool:
+    """Whether an empty text is a match. Raises ValueError when that takes too long."""
+    try:
+        return pattern.fullmatch("", timeout=_SECONDS) is not None
+    except (TimeoutError, MemoryError):
+        raise ValueError("takes too long, even for an empty text") from None
 
 
 def _items(value: str) -> int:
