@@ -113,6 +113,12 @@ def categories_in(root: Node) -> list[tuple[str, Path_]]:
     return [(node.id or Node.stable_id(path), path) for path, node in root.walk()]
 
 
+def weighted(keywords: Sequence[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    """Those that count, with weights of which the largest is 1."""
+    largest = max((weight for _, weight in keywords), default=0.0)
+    return ((term, weight / largest) for term, weight in keywords if weight > 0)
+
+
 def _first_too_deep(root: Any) -> Location | None:
     """Step by step: what is nested without end must not end here."""
     level: list[tuple[Location, Any]] = [((), root)]
