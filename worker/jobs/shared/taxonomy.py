@@ -15,6 +15,7 @@ from worker.jobs.shared.refusals import Location, Mistake
 # Of categories, one below the other.
 MOST_LEVELS: Final = 10
 _MISMATCH: Final = "schema_mismatch"
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 # Names from the first level down.
 Path_ = tuple[str, ...]
@@ -22,7 +23,7 @@ Path_ = tuple[str, ...]
 
 def _check_names(names: list[str]) -> list[str]:
     for place, name in enumerate(names, 1):
-        if not name.strip() or re.search("[\x00-\x1f\x7f]", name):
+        if not name.strip() or _CONTROL.search(name):
             raise ValueError(f"number {place} is blank or has control characters")
     return names
 
@@ -35,9 +36,13 @@ CategoryNames = Annotated[
 ]
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """The name, of a category or of the root. Raises ValueError."""
     if not name.strip():
         raise ValueError("must not be blank")
+    # In an id that is made of names a line is a level.
+    if _CONTROL.search(name):
+        raise ValueError("must not have control characters")
     return name
 
 
@@ -61,7 +66,7 @@ class Node(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: Annotated[str, Field(max_length=255), AfterValidator(_check_name)]
+    name: Annotated[str, Field(max_length=255), AfterValidator(check_name)]
     id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     description: str = ""
     confidence_threshold: float | None = Field(None, ge=0, le=1)
