@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+# The server tells no more, and has others to answer.
+MOST_TOLD: Final = 100
 
 Location = tuple[str | int, ...]
 
@@ -17,6 +21,11 @@ class Mistake(NamedTuple):
     code: str
     place: Location
     text: str
+
+
+def first_of(mistakes: Iterable[Mistake]) -> list[Mistake]:
+    """As many as are told: there may be one for each line of a large request."""
+    return list(islice(mistakes, MOST_TOLD))
 
 
 def refused(mistakes: Iterable[Mistake]) -> ValidationError:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from worker.jobs.shared.refusals import Location, Mistake
+from worker.jobs.shared.refusals import Location, Mistake, first_of
 
 # Of categories, one below the other.
 MOST_LEVELS: Final = 10
@@ -47,7 +47,7 @@ def check_name(name: str) -> str:
 
 
 class TaxonomyError(Exception):
-    """`mistakes`: all that are wrong, at least one; the places are in the JSON that was given."""
+    """`mistakes`: what is wrong, at least one and the first of many; the places are in the JSON that was given."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         super().__init__(mistakes[0].text)
@@ -103,11 +103,14 @@ def root_of(data: Any) -> Node:
         raise TaxonomyError([Mistake(_MISMATCH, above, "something else in it is nested too deeply")]) from None
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        texts = [(mistake["loc"], mistake["msg"].removeprefix("Value error, ")) for mistake in found]
-        raise TaxonomyError([Mistake(_MISMATCH, (*above, *loc), text) for loc, text in texts]) from None
+        told = (
+            Mistake(_MISMATCH, (*above, *mistake["loc"]), mistake["msg"].removeprefix("Value error, "))
+            for mistake in found
+        )
+        raise TaxonomyError(first_of(told)) from None
     if not root.children:
         raise TaxonomyError([Mistake("no_categories", (*above, "children"), "there are no categories below the root")])
-    repeated = list(_repeated(root, above))
+    repeated = first_of(_repeated(root, above))
     if repeated:
         raise TaxonomyError(repeated)
     return root
