@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from server.parameters import problems_of
 from worker.jobs.dataset_generation.modes import OFFLINE, SCHEMAS, WITH_LLM
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.shared.source import SourceJob
@@ -82,6 +83,28 @@ def test_defaults() -> None:
 def test_what_is_refused(values: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         made(**values)
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "words"),
+    [
+        ({"chunks": [{"text": "a"}, {"text": ""}]}, ("chunks", 1, "text"), "at least 1 character"),
+        ({"chunks": [{"text": "a", "chunk_id": "b"}] * 2}, ("chunks", 1, "chunk_id"), "schema_mismatch: there are two"),
+        ({"chunks": []}, ("chunks",), "at least 1 item"),
+        ({"extractions": [7]}, ("extractions", 0), "Input should be an object"),
+        ({"assignments": [{"chunk_id": "a", "path": [""]}]}, ("assignments", 0, "path", 0), "at least 1 character"),
+        ({"chunks": {"chunks": [{"text": ""}]}}, ("chunks", "chunks", 0, "text"), "at least 1 character"),
+        ({"chunks": [{"text": "a" * 1024**2}]}, ("chunks",), "source_too_large: is larger"),
+        ({"chunks": {"path": "/a"}}, ("chunks", "path"), "must be relative"),
+    ],
+)
+def test_a_mistake_in_what_was_sent_along_is_told_with_its_place(
+    source: dict[str, Any], place: tuple[Any, ...], words: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        made(source=source)
+    ((found, message),) = problems_of(caught.value)
+    assert found == ("source", *place) and words in message and "error" not in message
 
 
 @pytest.mark.parametrize(

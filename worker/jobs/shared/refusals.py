@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from pydantic import ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 # The server tells no more, and has others to answer.
 MOST_TOLD: Final = 100
@@ -36,6 +36,19 @@ def refused(mistakes: Iterable[Mistake]) -> ValidationError:
 def refused_field(name: str, text: str) -> ValidationError:
     """The same for a field that does not go with others."""
     return _error([("value_error", (name,), text)])
+
+
+def lifted(error: ValidationError) -> ValidationError:
+    """The first of its mistakes, with places as if what was outermost there were left out."""
+    found = islice(error.errors(include_url=False), MOST_TOLD)
+    return ValidationError.from_exception_data("parameters", [_lifted(mistake) for mistake in found])
+
+
+def _lifted(mistake: ErrorDetails) -> InitErrorDetails:
+    context = mistake.get("ctx", {})
+    # Those made here are of no kind that the library knows.
+    kind = PydanticCustomError(mistake["type"], "{text}", context) if "text" in context else mistake["type"]
+    return InitErrorDetails(type=kind, loc=mistake["loc"][1:], input=mistake["input"], ctx=context)
 
 
 def _error(told: Iterable[tuple[str, Location, str]]) -> ValidationError:
