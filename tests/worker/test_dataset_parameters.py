@@ -129,14 +129,39 @@ def test_the_schema_fits_the_mode(mode: str, more: dict[str, Any], schema: str) 
         {"generation_mode": "classification", "source": {"path": "a"}},
         {"generation_mode": "classification", "taxonomy": {"taxonomy": {"name": "a", "children": [{"name": "b"}]}}},
         {"selected_categories": ["a"]},
+        {"data_source": "extract"},
+        {"data_source": "taxonomy", "source": {"path": "a"}},
     ],
 )
 def test_labels_required(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="needs categories: give an extraction job") as caught:
         made(**values)
     (error,) = caught.value.errors()
-    field = "selected_categories" if "selected_categories" in values else "generation_mode"
+    field = next(name for name in ("selected_categories", "generation_mode", "data_source") if name in values)
     assert (error["type"], error["loc"]) == ("labels_required", (field,))
+
+
+@pytest.mark.parametrize(
+    ("values", "is_taken"),
+    [
+        ({}, False),
+        ({"taxonomy": {"job_id": "t"}}, False),
+        ({"source": {"path": "a"}}, False),
+        ({"source": {"assignments": {"job_id": "t"}}}, False),
+        ({"source": {"path": "a"}, "data_source": "extract"}, True),
+        ({"source": {"job_id": "a"}}, True),
+        ({"source": {"extractions": {"job_id": "a"}}}, True),
+    ],
+)
+def test_only_validated_needs_extractions(values: dict[str, Any], is_taken: bool) -> None:
+    if is_taken:
+        assert made(only_validated=True, **values)
+        return
+    with pytest.raises(ValidationError) as caught:
+        made(only_validated=True, **values)
+    (error,) = caught.value.errors()
+    assert (error["type"], error["loc"]) == ("labels_required", ("only_validated",))
+    assert error["msg"] == "labels_required: only_validated needs extractions, which the source does not have."
 
 
 EXTRACTIONS = [
