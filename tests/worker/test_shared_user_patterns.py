@@ -33,6 +33,7 @@ from worker.jobs.shared.user_patterns import compiled, matches_nothing
         "a {1000000}",
         "{a}{3000000}",
         "(?:{%s}){40000}" % ("a" * 400),
+        "(?:%s){10000}" % (" " * 400),
     ],
 )
 def test_what_would_be_written_out_is_refused_unmade(value: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,8 +65,8 @@ def _items(value: str) -> int:
             groups.pop()
             groups[-1] = [sum(groups[-1]), before + last + 1]
         elif token[0].isspace():
-            # An item, or in verbose patterns nothing: what follows repeats it or what stands before it.
-            groups[-1] = [before + 1, max(last, 1)]
+            # An item, or in verbose patterns nothing: then what follows repeats the item before it.
+            groups[-1][0] += 1
         elif token[0] not in _BESIDE:
             groups[-1] = [before + last, 1]
     return sum(map(sum, groups))
