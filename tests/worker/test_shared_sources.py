@@ -12,6 +12,7 @@ from samples.document_support import FakeContext
 
 from worker.context import PermanentError
 from worker.jobs.shared.reading import chunks, opened
+from worker.jobs.shared.refusals import MOST_TOLD
 from worker.jobs.shared.source import ChunksSource, SourceJob, TaxonomySource, file_problems, jobs_of
 
 LINE = {"chunk_id": "d:0", "document_id": "d", "text": "words"}
@@ -120,3 +121,9 @@ def test_a_file_outside_of_the_input_folder(ctx: FakeContext) -> None:
     with pytest.raises(PermanentError) as caught:
         opened(ctx, ChunksSource(path="../jobs/own/secret.jsonl"), "chunks.jsonl")
     assert caught.value.code == "outside_input_root"
+
+
+def test_of_many_chunks_with_one_id_the_first_are_told() -> None:
+    with pytest.raises(ValidationError) as caught:
+        ChunksSource.model_validate({"chunks": [{"text": "a", "chunk_id": "b"}] * 500})
+    assert [error["loc"][1] for error in caught.value.errors()] == list(range(1, MOST_TOLD + 1))
