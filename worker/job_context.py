@@ -35,6 +35,7 @@ class JobFacts:
     llm_base_urls: tuple[str, ...] = ()
     url_rules: UrlRules | dict[str, Any] = field(default_factory=UrlRules)
     processes: int = 1
+    memory_limit_mb: int = 2048
 
 
 def url_rules(settings: DocumentSettings) -> UrlRules:
@@ -93,6 +94,10 @@ class Context:
     @property
     def processes(self) -> int:
         return self._facts.processes
+
+    @property
+    def memory_limit_mb(self) -> int:
+        return self._facts.memory_limit_mb
 
     @property
     def seconds_left(self) -> float | None:

@@ -215,6 +215,7 @@ class JobRun(Stoppable):
             llm_base_urls=self._settings.llm.base_urls,
             url_rules=url_rules(self._settings.documents),
             processes=kind.processes,
+            memory_limit_mb=kind.memory_limit_mb,
         )
 
     def _open_notes(self) -> ProgressThrottle:

@@ -60,6 +60,7 @@ def _facts(settings: Settings, job_type: str, job: Any) -> JobFacts:
         llm_base_urls=settings.llm.base_urls,
         url_rules=url_rules(settings.documents),
         processes=settings.job_types[job_type].processes,
+        memory_limit_mb=settings.job_types[job_type].memory_limit_mb,
     )
 
 

@@ -11,10 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from worker.jobs.document_processing import child, chunk_document, crew, document
+from worker.jobs.document_processing import child, chunk_document, document
+from worker.jobs.document_processing.crew import Crew
 from worker.jobs.document_processing.parsed import Parsed
 from worker.jobs.document_processing.task import Task
 from worker.jobs.shared.files import Record
+
+# As in a job that may use two processes.
+_CREW = Crew(2, 2048)
+ALONE_BYTES, SIDE_BY_SIDE_BYTES = _CREW.alone_bytes, _CREW.side_by_side_bytes
 
 
 def process_with_accidents(task: Task, record: Record, tell: Callable[[Record], None]) -> None:
@@ -32,7 +37,7 @@ def process_with_accidents(task: Task, record: Record, tell: Callable[[Record], 
     if word == "MEET":
         meet(*argument.split())
     if word == "LARGE":
-        bytearray(crew.SIDE_BY_SIDE_BYTES)
+        bytearray(SIDE_BY_SIDE_BYTES)
     if word == "PRINT":
         print("a library that talks")
     if word == "FULL":
@@ -60,14 +65,14 @@ def chunk_with_accidents(parsed: Parsed, *arguments: Any) -> Any:
         Path(argument).write_text(str(os.getpid()))
         signal.pause()
     if word == "CHUNK-LARGE":
-        bytearray(crew.SIDE_BY_SIDE_BYTES)
+        bytearray(SIDE_BY_SIDE_BYTES)
     if word == "CHUNK-MEMORY":
-        bytearray(crew.ALONE_BYTES)
+        bytearray(ALONE_BYTES)
     return usual_chunk(parsed, *arguments)
 
 
 def need_too_much(*arguments: object) -> None:
-    bytearray(crew.ALONE_BYTES)
+    bytearray(ALONE_BYTES)
 
 
 usual_chunk = chunk_document.chunk

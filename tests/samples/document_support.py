@@ -27,6 +27,7 @@ class FakeContext:
     llm_base_urls: tuple[str, ...] = ()
     url_rules = UrlRules()
     processes = 1
+    memory_limit_mb = 2048
     log = logging.getLogger("test.documents")
 
     def __init__(

@@ -26,6 +26,8 @@ for _level in range(10, -1, -1):
 MISTAKES: list[tuple[Any, list[Any], str]] = [
     ({"name": "t", "children": [{"name": "a"}, {"name": ""}]}, ["children", 1, "name"], "must not be blank"),
     ({"name": "t", "children": [{"name": " \t"}]}, ["children", 0, "name"], "must not be blank"),
+    ({"name": "t", "children": [{"name": "a\nb"}]}, ["children", 0, "name"], "must not have control characters"),
+    ({"name": "t\x7f", "children": [{"name": "a"}]}, ["name"], "must not have control characters"),
     ({"name": "t", "children": [{"name": 7}]}, ["children", 0, "name"], "valid string"),
     ({"name": "t", "children": [{"title": "a"}]}, ["children", 0, "name"], "Field required"),
     ({"name": "t", "children": [{"name": "a"}, {"name": "a"}]}, ["children", 1, "name"], "two categories 'a'"),
@@ -137,6 +139,8 @@ LLM = {"base_url": "https://example.org/v1", "model": "m"}
         ("extraction", {"validation_llm": LLM}, ["validation_llm"], "needs mode 'llm' and enable_validation_stage"),
         ("taxonomy_processing", {"depth": 3, "category_limits": [3]}, ["category_limits"], "each of the 3 levels"),
         ("taxonomy_processing", {"extend_taxonomy": {"taxonomy": SEA}}, ["extend_taxonomy"], "not both"),
+        ("taxonomy_processing", {"name": " "}, ["name"], "must not be blank"),
+        ("taxonomy_processing", {"name": "a\tb"}, ["name"], "must not have control characters"),
         ("dataset_generation", {"generation_mode": "classification"}, ["generation_mode"], "labels_required: "),
         ("dataset_generation", {"selected_categories": ["Sea"]}, ["selected_categories"], "labels_required: "),
         ("dataset_generation", {"data_source": "chunks", "only_validated": True}, ["only_validated"], "extractions"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from server.parameters import problems_of
 from worker.jobs.dataset_generation.modes import OFFLINE, SCHEMAS, WITH_LLM
 from worker.jobs.dataset_generation.parameters import Parameters
 from worker.jobs.shared.source import SourceJob
@@ -85,6 +86,28 @@ def test_what_is_refused(values: dict[str, Any], words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "place", "words"),
+    [
+        ({"chunks": [{"text": "a"}, {"text": ""}]}, ("chunks", 1, "text"), "at least 1 character"),
+        ({"chunks": [{"text": "a", "chunk_id": "b"}] * 2}, ("chunks", 1, "chunk_id"), "schema_mismatch: there are two"),
+        ({"chunks": []}, ("chunks",), "at least 1 item"),
+        ({"extractions": [7]}, ("extractions", 0), "Input should be an object"),
+        ({"assignments": [{"chunk_id": "a", "path": [""]}]}, ("assignments", 0, "path", 0), "at least 1 character"),
+        ({"chunks": {"chunks": [{"text": ""}]}}, ("chunks", "chunks", 0, "text"), "at least 1 character"),
+        ({"chunks": [{"text": "a" * 1024**2}]}, ("chunks",), "source_too_large: is larger"),
+        ({"chunks": {"path": "/a"}}, ("chunks", "path"), "must be relative"),
+    ],
+)
+def test_a_mistake_in_what_was_sent_along_is_told_with_its_place(
+    source: dict[str, Any], place: tuple[Any, ...], words: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        made(source=source)
+    ((found, message),) = problems_of(caught.value)
+    assert found == ("source", *place) and words in message and "error" not in message
+
+
+@pytest.mark.parametrize(
     ("mode", "more"),
     [*((mode, {}) for mode in OFFLINE), *((mode, {"mode": "llm", "llm": LLM}) for mode in WITH_LLM)],
 )
@@ -106,14 +129,39 @@ def test_the_schema_fits_the_mode(mode: str, more: dict[str, Any], schema: str) 
         {"generation_mode": "classification", "source": {"path": "a"}},
         {"generation_mode": "classification", "taxonomy": {"taxonomy": {"name": "a", "children": [{"name": "b"}]}}},
         {"selected_categories": ["a"]},
+        {"data_source": "extract"},
+        {"data_source": "taxonomy", "source": {"path": "a"}},
     ],
 )
 def test_labels_required(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="needs categories: give an extraction job") as caught:
         made(**values)
     (error,) = caught.value.errors()
-    field = "selected_categories" if "selected_categories" in values else "generation_mode"
+    field = next(name for name in ("selected_categories", "generation_mode", "data_source") if name in values)
     assert (error["type"], error["loc"]) == ("labels_required", (field,))
+
+
+@pytest.mark.parametrize(
+    ("values", "is_taken"),
+    [
+        ({}, False),
+        ({"taxonomy": {"job_id": "t"}}, False),
+        ({"source": {"path": "a"}}, False),
+        ({"source": {"assignments": {"job_id": "t"}}}, False),
+        ({"source": {"path": "a"}, "data_source": "extract"}, True),
+        ({"source": {"job_id": "a"}}, True),
+        ({"source": {"extractions": {"job_id": "a"}}}, True),
+    ],
+)
+def test_only_validated_needs_extractions(values: dict[str, Any], is_taken: bool) -> None:
+    if is_taken:
+        assert made(only_validated=True, **values)
+        return
+    with pytest.raises(ValidationError) as caught:
+        made(only_validated=True, **values)
+    (error,) = caught.value.errors()
+    assert (error["type"], error["loc"]) == ("labels_required", ("only_validated",))
+    assert error["msg"] == "labels_required: only_validated needs extractions, which the source does not have."
 
 
 EXTRACTIONS = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,12 @@ import psutil
 import pytest
 from samples import document_support as support
 
-from worker.context import JobCancelled, PermanentError
-from worker.jobs.document_processing import document_process
+from worker.context import JobCancelled, PermanentError, RetryableError, UrlRules
+from worker.jobs.document_processing import document_process, fetch
+from worker.jobs.document_processing.crew import Crew
+from worker.jobs.document_processing.fetch import Wanted
 from worker.jobs.document_processing.parameters import Parameters
+from worker.jobs.document_processing.progress import Progress
 from worker.jobs.document_processing.run import run
 
 
@@ -83,6 +88,70 @@ def test_progress_counts_what_is_done_and_never_goes_back(tmp_path: Path) -> Non
     assert fractions == sorted(fractions)
     assert [done for _, step, done, _ in ctx.notes if step.startswith("Finished")] == [1, 2, 3, 4, 5, 6]
     assert [done for _, step, done, _ in ctx.notes if step.startswith("Chunked")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_progress_does_not_go_back_when_a_document_is_begun_anew(tmp_path: Path) -> None:
+    ctx = context(tmp_path / "job", 1)
+    told = Progress(ctx)
+    told.begin((0.0, 1.0), 2)
+    for part in (0.5, 1.0, 0.2, 1.0):
+        told.note(1, "a.txt", "Parsing", part)
+    assert [(fraction, done) for fraction, _, done, _ in ctx.notes] == [(0.25, 0), (0.5, 1), (0.5, 1), (0.5, 1)]
+
+
+def test_time_limits_hold_while_another_document_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pid = tmp_path / "pid"
+
+    def fetch_until_the_other_is_given_up(wanted: Wanted) -> None:
+        deadline = time.monotonic() + 30
+        while not (pid.exists() and pid.read_text()) or psutil.pid_exists(int(pid.read_text())):
+            assert time.monotonic() < deadline
+            wanted.check()
+        wanted.take(b"fetched")
+
+    monkeypatch.setattr(fetch, "fetch", fetch_until_the_other_is_given_up)
+    ctx = context(tmp_path / "job", 2)
+    ctx.url_rules = UrlRules("public")
+    documents = [{"text": f"HANG {pid}", "name": "1.txt"}, {"url": "http://example.org/2.txt"}]
+    run(ctx, Parameters.model_validate({"documents": documents, "document_timeout": 1}))
+    assert statuses(tmp_path / "job") == [("1.txt", "document_timeout"), ("2.txt", None)]
+
+
+def test_fetched_files_do_not_wait_for_the_turn_of_their_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    monkeypatch.setattr(fetch, "fetch", lambda wanted: wanted.take(b"fetched"))
+
+    def let_the_first_go_when_the_second_has_ended() -> None:
+        if not there.exists() and any(step.startswith("Finished 2/2") for _, step, _, _ in ctx.notes):
+            there.touch()
+            assert list((tmp_path / "job" / "work.1.partial" / "document").glob("0002.*")) == []
+
+    ctx = context(tmp_path / "job", 2, let_the_first_go_when_the_second_has_ended)
+    ctx.url_rules = UrlRules("public")
+    documents = [{"text": f"MEET {here} {there}", "name": "1.txt"}, {"url": "http://example.org/2.txt"}]
+    assert run(ctx, Parameters.model_validate({"documents": documents}))["processed_documents"] == 2
+
+
+@pytest.mark.parametrize(("size", "limit"), [(1, 2048), (2, 2048), (4, 2048), (64, 2048), (16, 16_384), (2, 512)])
+def test_all_processes_together_stay_within_the_memory_of_the_job(size: int, limit: int) -> None:
+    crew = Crew(size, limit)
+    count = len(crew._processes)
+    assert 1 <= count <= size
+    assert count == 1 or count * crew.side_by_side_bytes < limit * 1024 * 1024
+    assert crew.side_by_side_bytes <= crew.alone_bytes <= 1500 * 1024 * 1024
+    assert count == {(2, 2048): 2, (16, 16_384): 16}.get((size, limit), count)
+
+
+def test_no_room_for_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any, **more: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(RetryableError, match="no room for another process") as caught:
+        run(context(tmp_path / "job", 2), parameters("text"))
+    assert caught.value.code == "process_lost"
 
 
 def test_cancellation_kills_all_of_them(tmp_path: Path) -> None:

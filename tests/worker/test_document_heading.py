@@ -24,6 +24,57 @@ def cut(
     return chunk(parsed, Chunking("heading", size, overlap, "o200k", shortest, levels))
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("# One ##\n\nTwo\nlines\n---\ntext", [(1, "One"), (2, "Two lines")]),
+        ("One\n===\n===\n", [(1, "One")]),
+        ("a\n===", [(1, "a")]),
+        ("- x\n  # in a list\n\n> # quoted\n\n```\n# code\n```\n\n# out", [(1, "out")]),
+        ("#\n\n# #\n\n## ", []),
+        # Definitions of links, and what only looks like them.
+        ("[a]: /u 'x'\nTitle\n---\n", [(2, "Title")]),
+        ("[a]: x)\n===\n\ntext\n", [(1, "[a]: x)")]),
+        ("[ ]: x\n===\n", [(1, "[ ]: x")]),
+        ("[Note]: see(1))\n---\n\nbody\n\nReal\n---\nmore\n", [(2, "[Note]: see(1))"), (2, "Real")]),
+    ],
+)
+def test_headings(text: str, found: list[tuple[int, str]]) -> None:
+    headings = find_headings(text)
+    assert [(heading.level, heading.title) for heading in headings] == found
+    assert all(text[heading.start : heading.end].strip() for heading in headings)
+
+
+LINES = (
+    "# a",
+    "b",
+    "===",
+    "---",
+    "- x",
+    "    c",
+    "> q",
+    "```",
+    "<b>",
+    "<!--",
+    "",
+    "[a]: /u",
+    "[a]:",
+    "\t# t",
+    "é # ü #",
+    "-",
+    "=",
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(LINES), max_size=10))
+def test_headings_of_any_text_follow_one_another(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    headings = find_headings(text)
+    assert all(first.end <= second.start for first, second in pairwise(headings))
+    assert all(0 <= heading.start < heading.end <= len(text) and heading.title for heading in headings)
+
+
 def begins(text: str, pieces: list[Chunk]) -> list[str]:
     return [text[piece.start :].split("\n")[0] for piece in pieces]
 

@@ -13,6 +13,7 @@ from samples.document_support import FakeContext, check_chunks, read_lines, text
 from samples.llm_stub import HANG, NONSENSE, Answer, Asked, in_turn, llm_stub, refused
 
 from worker.context import JobCancelled, PermanentError, RetryableError
+from worker.jobs.document_processing import beginnings
 from worker.jobs.document_processing.beginnings import WINDOW, Window, borders_in, windows
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.run import run
@@ -259,6 +260,20 @@ def test_where_a_beginning_is(text: str, said: str, found: str | None) -> None:
 def test_the_same_words_twice_are_two_places() -> None:
     text = "Sum.\nOne.\nSum.\nTwo."
     assert borders_in(Window(100, text, ""), ["Sum.", "Sum.", "Sum."]) == ([100, 110], 1)
+
+
+def test_a_reply_that_is_of_no_use_is_not_looked_for_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    find = beginnings._Sentences.find
+
+    def find_and_note(self: beginnings._Sentences, said: str, lowest: int) -> int | None:
+        looked.append(said)
+        return find(self, said, lowest)
+
+    monkeypatch.setattr(beginnings._Sentences, "find", find_and_note)
+    text = "Begin. " + "0 " * 5000
+    assert borders_in(Window(0, text, ""), ["Begin.", *["Of another book altogether."] * 500]) == ([0], 500)
+    assert len(looked) < 20
 
 
 @pytest.mark.parametrize(

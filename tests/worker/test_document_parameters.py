@@ -210,3 +210,9 @@ def test_import_is_light() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_braces_are_told_as_they_are() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Parameters.model_validate({"documents": [{"path": "{a}.txt"}, {"path": "{a}.txt"}]})
+    assert caught.value.errors()[0]["msg"].startswith("'{a}.txt' is listed twice")

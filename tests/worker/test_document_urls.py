@@ -18,7 +18,7 @@ import pytest
 from samples import document_support as support
 from samples.web_stub import CERTIFICATE, Page, Web, web_stub
 
-from worker.context import JobCancelled, PermanentError, UrlRules
+from worker.context import JobCancelled, PermanentError, RetryableError, UrlRules
 from worker.jobs.document_processing import by_url
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.run import run
@@ -49,7 +49,7 @@ def records(folder: Path, rules: UrlRules, *urls: str, stop: Callable[[], None] 
     """The lines of `documents.jsonl`."""
     ctx = support.FakeContext(folder, folder, stop)
     ctx.url_rules = rules
-    with suppress(PermanentError):
+    with suppress(PermanentError, RetryableError):
         run(ctx, Parameters.model_validate({"documents": [{"url": url} for url in urls], **values}))
     return support.read_lines(folder / "documents.jsonl")
 
@@ -256,6 +256,19 @@ def test_a_document_as_large_as_it_may_be(web: Web, folder: Path) -> None:
     web.pages["/"] = Page(b"word " * 10)
     (record,) = records(folder, listed(web, max_bytes=50), web.origin, max_document_bytes=50)
     assert (record["status"], record["bytes"]) == ("completed", 50)
+
+
+@pytest.mark.parametrize("cut", [-1, 0, 1, 2, 5])
+def test_a_body_of_two_parts_is_whole_wherever_the_network_cuts_it(cut: int) -> None:
+    first, second = gzip.compress(b"first, "), gzip.compress(b"second")
+    place, body, unpacker = len(first) + cut, first + second, Unpacker("gzip")
+    assert b"".join([*unpacker.pieces(body[:place]), *unpacker.pieces(body[place:])]) == b"first, second"
+    unpacker.finish()
+
+
+def test_a_name_that_stands_for_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving(monkeypatch)
+    assert errors(folder, UrlRules("public"), "http://documents.test/") == [("url_not_found", False)]
 
 
 def test_compressed_bodies_are_unpacked_in_small_pieces() -> None:

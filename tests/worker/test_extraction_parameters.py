@@ -97,6 +97,24 @@ def test_what_is_refused(values: dict[str, Any], words: str) -> None:
         made(**values)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "place", "words"),
+    [
+        ({"name": "a", "pattern": "(a"}, ("pattern",), "is no regular expression"),
+        ({"name": "ip", "pattern": "x"}, ("name",), "built-in"),
+        ({"pattern": "x"}, ("name",), "Field required"),
+        ("emails", (), "Input should be 'email'"),
+        (7, (), "Input should be an object"),
+    ],
+)
+def test_a_bad_pattern_is_told_once_and_in_its_place(pattern: Any, place: tuple[str, ...], words: str) -> None:
+    text = json.dumps({**GIVEN, "extraction_type": "ner", "entity_patterns": ["url", pattern]})
+    with pytest.raises(ValidationError) as caught:
+        Parameters.model_validate_json(text)
+    (mistake,) = caught.value.errors()
+    assert mistake["loc"] == ("entity_patterns", 1, *place) and words in mistake["msg"]
+
+
 def test_defaults() -> None:
     given = made()
     assert given.model_dump(exclude={"source", "taxonomy"}) == {

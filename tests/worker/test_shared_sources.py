@@ -14,6 +14,7 @@ from samples.document_support import FakeContext
 
 from worker.context import PermanentError, RetryableError
 from worker.jobs.shared.reading import SameFile, chunks, opened
+from worker.jobs.shared.refusals import MOST_TOLD
 from worker.jobs.shared.source import ChunksSource, SourceJob, TaxonomySource, file_problems, jobs_of
 
 LINE = {"chunk_id": "d:0", "document_id": "d", "text": "words"}
@@ -159,3 +160,9 @@ def test_a_file_that_grows_while_it_is_read(ctx: FakeContext) -> None:
         file.write(json.dumps(LINE))
     with pytest.raises(RetryableError, match="file_changed"):
         list(found)
+
+
+def test_of_many_chunks_with_one_id_the_first_are_told() -> None:
+    with pytest.raises(ValidationError) as caught:
+        ChunksSource.model_validate({"chunks": [{"text": "a", "chunk_id": "b"}] * 500})
+    assert [error["loc"][1] for error in caught.value.errors()] == list(range(1, MOST_TOLD + 1))

@@ -11,6 +11,7 @@ from samples.document_support import FakeContext
 
 from worker.context import PermanentError
 from worker.jobs.shared import reading
+from worker.jobs.shared.refusals import MOST_TOLD
 from worker.jobs.shared.source import TaxonomySource
 from worker.jobs.shared.taxonomy import MOST_LEVELS, TaxonomyError, root_of
 
@@ -82,7 +83,7 @@ def test_a_file_that_is_too_large(ctx: FakeContext, monkeypatch: pytest.MonkeyPa
     error = error_of(ctx, b'{"name": "a taxonomy"}')
     assert (error.code, str(error)) == (
         "source_too_large",
-        "source_too_large: The file t.json is larger than 20 bytes.",
+        "source_too_large: base_taxonomy: The file t.json is larger than 20 bytes.",
     )
 
 
@@ -108,3 +109,19 @@ def test_what_else_is_in_a_node_is_of_no_matter() -> None:
     node = {"name": "a", "size": 3, "examples": ["x"], "confidence_threshold": None}
     root = root_of({"schema_version": 1, "analytics": {"x": [1]}, "taxonomy": {"name": "t", "children": [node]}})
     assert [path for path, _ in root.walk()] == [("a",)]
+
+
+@pytest.mark.parametrize(
+    ("children", "last"),
+    [
+        ([1] * 500, (MOST_TOLD - 1,)),
+        ([{"name": "a"}] * 500, (MOST_TOLD, "name")),
+        ([{"name": str(number), "id": "a"} for number in range(500)], (MOST_TOLD, "id")),
+    ],
+)
+def test_of_many_mistakes_the_first_are_told(children: list[Any], last: tuple[Any, ...]) -> None:
+    """A request may have hundreds of thousands, and the server has others to answer."""
+    with pytest.raises(TaxonomyError) as caught:
+        root_of({"name": "t", "children": children})
+    assert len(caught.value.mistakes) == MOST_TOLD
+    assert caught.value.mistakes[-1].place == ("children", *last)

@@ -63,6 +63,18 @@ def test_a_base_taxonomy_of_several_levels(tmp_path: Path) -> None:
     assert [read["parameter"] for read in manifest["inputs"]] == ["source", "base_taxonomy"]
 
 
+def test_weights_count_by_the_largest_of_a_category(tmp_path: Path) -> None:
+    """As for extraction, and so however large it is."""
+    found = []
+    for unit in (1.0, 1e300):
+        keywords = [{"term": "ship", "weight": unit}, {"term": "oven", "weight": unit / 2}, {"term": "x", "weight": 0}]
+        tree = {"name": "t", "children": [{"name": "Sea", "keywords": keywords}, {"name": "Oven"}]}
+        ctx = context(tmp_path)
+        run_with(ctx, given(texts(50), base_taxonomy={"taxonomy": tree}))
+        found.append([(line["path"], line["similarity"]) for line in assigned(ctx)])
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("depth", [2, 3])
 def test_extending_goes_as_deep_as_asked_for(tmp_path: Path, depth: int) -> None:
     ctx = context(tmp_path)

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 from samples.document_support import ContextThatDoes, FakeContext
@@ -17,8 +18,10 @@ from samples.taxonomy_support import COMMON, SUBJECTS, assigned, given, taxonomy
 
 from worker.context import JobCancelled, PermanentError, RetryableError
 from worker.jobs.shared.source import SourceJob
+from worker.jobs.shared.taxonomy import root_of
 from worker.jobs.taxonomy_processing import build, names, smooth
 from worker.jobs.taxonomy_processing.corpus import Corpus
+from worker.jobs.taxonomy_processing.names import free_name
 from worker.jobs.taxonomy_processing.parameters import Parameters
 from worker.jobs.taxonomy_processing.run import run
 from worker.jobs.taxonomy_processing.tree import Category
@@ -169,6 +172,24 @@ def test_limits_levels_and_sizes(tmp_path: Path) -> None:
             check(child, level + 1)
 
     check(taxonomy_of(ctx)["taxonomy"], 0)
+
+
+@pytest.mark.parametrize("length", [121, 300])
+def test_texts_with_words_that_are_none_make_a_taxonomy_that_can_be_read(tmp_path: Path, length: int) -> None:
+    ctx = context(tmp_path)
+    hashes = {subject: " ".join(f"{subject}{n}".ljust(length, "x") for n in range(3)) for subject in SUBJECTS}
+    run_with(ctx, given([(subject, f"{text} {hashes[subject]}") for subject, text in texts(100)]))
+    root = root_of(taxonomy_of(ctx))
+    assert root.children and max(len(term.term) for _, node in root.walk() for term in node.keywords) < 60
+
+
+def test_a_name_does_not_grow_without_end() -> None:
+    terms = [(f"{number:060}", 1.0) for number in range(100)]
+    category, taken = Category(np.arange(1), keywords=terms), {"a"}
+    for _ in range(50):
+        name = free_name("a", category, taken)
+        assert name not in taken and len(name) <= 255
+        taken.add(name)
 
 
 def test_more_specific_means_more_categories() -> None:

@@ -31,6 +31,7 @@ _SEMVER: Final = (
     r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
 )
 _ALMOST: Final = 1e-6
+NO_EXTRACTIONS: Final = "only_validated needs extractions, which the source does not have."
 
 
 class Parameters(LlmItems):
@@ -140,11 +141,13 @@ class Parameters(LlmItems):
     def _check_together(self) -> Self:
         if self.fail_below_quality and not self.analyze_quality:
             raise refused_field("fail_below_quality", "fail_below_quality needs analyze_quality")
-        if not self.may_have_labels and (self.generation_mode == "classification" or self.selected_categories):
-            field = "selected_categories" if self.selected_categories else "generation_mode"
+        field = self.needs_labels
+        if field is not None and not self.may_have_labels:
             raise refused([Mistake("labels_required", (field,), self.labels_required(field))])
         if self.only_validated and (self.data_source or "extract") != "extract":
             raise refused_field("only_validated", "only_validated is for extractions, which data_source excludes")
+        if self.only_validated and not self.may_have_extractions:
+            raise refused([Mistake("labels_required", ("only_validated",), NO_EXTRACTIONS)])
         if self.source.extractions is not None and self.data_source == "taxonomy":
             raise refused_field("data_source", "data_source 'taxonomy' needs assignments, not extractions")
         if self.source.assignments is not None and self.data_source == "extract":
@@ -164,6 +167,21 @@ class Parameters(LlmItems):
         if mistakes:
             raise refused(mistakes)
         return self
+
+    @property
+    def needs_labels(self) -> str | None:
+        """The parameter for which categories are needed."""
+        if self.selected_categories is not None:
+            return "selected_categories"
+        if self.generation_mode == "classification":
+            return "generation_mode"
+        return "data_source" if self.data_source in ("extract", "taxonomy") else None
+
+    @property
+    def may_have_extractions(self) -> bool:
+        """False when it is certain that there are none."""
+        is_file = self.source.path is not None and self.data_source == "extract"
+        return is_file or self.source.job_id is not None or self.source.extractions is not None
 
     @property
     def may_have_labels(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from worker.context import JobContext, PermanentError
-from worker.jobs.dataset_generation.parameters import Parameters
+from worker.jobs.dataset_generation.parameters import NO_EXTRACTIONS, Parameters
 from worker.jobs.dataset_generation.sources import JOB_TYPES, DatasetSource, DataSource
 from worker.jobs.shared.reading import manifest_of
 from worker.jobs.shared.source import AssignmentsSource, ChunksSource, ExtractionsSource, Source
@@ -28,14 +28,14 @@ class Plan(NamedTuple):
 def make_plan(ctx: JobContext, parameters: Parameters) -> Plan:
     """Raises PermanentError `source_failed`, `source_wrong_type`, `labels_required` or `chunks_required`."""
     plan = _with_chunks(ctx, _with_assignments(_parts(ctx, parameters), parameters))
-    field = _needs_labels(parameters)
+    field = parameters.needs_labels
     if field is not None and not plan.has_labels:
         raise PermanentError("labels_required", parameters.labels_required(field))
     if plan.extractions is None and plan.chunks is None:
         message = "The chunks came with the request of the taxonomy job and were not kept; give them under 'chunks'."
         raise PermanentError("chunks_required", message)
     if parameters.only_validated and plan.extractions is None:
-        raise PermanentError("labels_required", "only_validated needs extractions, which the source does not have.")
+        raise PermanentError("labels_required", NO_EXTRACTIONS)
     return plan
 
 
@@ -47,15 +47,6 @@ def field_of(part: Source, parameters: Parameters) -> str:
     taxonomy = parameters.taxonomy
     is_of_taxonomy = taxonomy is not None and isinstance(part, AssignmentsSource) and part.job_id == taxonomy.job_id
     return "taxonomy" if is_of_taxonomy and part.job_id is not None else "source"
-
-
-def _needs_labels(parameters: Parameters) -> str | None:
-    """The parameter that does."""
-    if parameters.selected_categories is not None:
-        return "selected_categories"
-    if parameters.generation_mode == "classification":
-        return "generation_mode"
-    return "data_source" if parameters.data_source in ("extract", "taxonomy") else None
 
 
 def _parts(ctx: JobContext, parameters: Parameters) -> Plan:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from worker.jobs.shared.refusals import Location
+from worker.jobs.shared.refusals import Location, lifted
 from worker.jobs.shared.selection import Known
 from worker.jobs.shared.source import (
     AssignmentsSource,
@@ -30,9 +30,18 @@ JOB_TYPES: Final[dict[DataSource | None, tuple[str, ...]]] = {
 }
 
 
-def _or_list(name: str) -> Callable[[Any], Any]:
+def _or_list(kind: type[Source]) -> Callable[[Any], Any]:
     """A list in the place of a source is its inline form."""
-    return lambda value: {name: value} if isinstance(value, list) else value
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        try:
+            return kind.model_validate({kind.inline: value})
+        except ValidationError as error:
+            raise lifted(error) from None
+
+    return read
 
 
 def known_of(categories: Iterable[tuple[str, Path_]]) -> list[Known]:
@@ -53,9 +62,9 @@ class DatasetSource(BaseModel):
 
     job_id: JobId | None = None
     path: FilePath | None = None
-    chunks: Annotated[ChunksSource, BeforeValidator(_or_list("chunks"))] | None = None
-    extractions: Annotated[ExtractionsSource, BeforeValidator(_or_list("extractions"))] | None = None
-    assignments: Annotated[AssignmentsSource, BeforeValidator(_or_list("assignments"))] | None = None
+    chunks: Annotated[ChunksSource, BeforeValidator(_or_list(ChunksSource))] | None = None
+    extractions: Annotated[ExtractionsSource, BeforeValidator(_or_list(ExtractionsSource))] | None = None
+    assignments: Annotated[AssignmentsSource, BeforeValidator(_or_list(AssignmentsSource))] | None = None
 
     @model_validator(mode="after")
     def _check_parts(self) -> Self:

@@ -18,8 +18,8 @@ _ENDS: Final = ("\n\n", "\n", ". ", " ")
 # So many characters are no coincidence, wherever they stand.
 _TELLING: Final = 20
 _LONGEST: Final = 300
-# For any text and any reply it takes well below a second.
-_MOST: Final = 500
+# So many that are nowhere in the text show that the reply is of no use; to look for one takes some milliseconds.
+_MOST_LOST: Final = 10
 _MOST_MATCHES: Final = 100
 # In front of the words: of headings, lists, quotations. More than these are no mark of anything.
 _MARKS: Final = re.compile(r"[\W\d_]{0,40}")
@@ -51,11 +51,16 @@ def borders_in(window: Window, beginnings: Sequence[str]) -> tuple[list[int], in
     sentences = _Sentences(window.text)
     found: list[int] = []
     lowest = 0
-    for said in beginnings[:_MOST]:
+    lost = 0
+    for said in beginnings:
         place = sentences.find(said, lowest)
         if place is not None:
             found.append(window.start + place)
             lowest = place + 1
+            continue
+        lost += 1
+        if lost == _MOST_LOST:
+            break
     return found, len(beginnings) - len(found)
 
 

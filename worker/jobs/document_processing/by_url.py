@@ -77,13 +77,19 @@ def _fetched(job: Job, task: Task, url: str) -> Task:
             seconds=min(rules.timeout_seconds, job.parameters.document_timeout),
             refuse_larger=size.refuse_larger,
             take=lambda piece: _write(target, piece, size),
-            check=job.ctx.check,
+            check=lambda: _tend(job),
         )
         charset = fetch(wanted)
     with storing():
         partial.replace(file)
     known = charset if charset and text_encoding(charset) else None
     return replace(task, path=file.name, input_root=str(file.parent), charset=known)
+
+
+def _tend(job: Job) -> None:
+    """Other documents are being parsed meanwhile."""
+    job.ctx.check()
+    job.crew.listen()
 
 
 def _write(target: IO[bytes], piece: bytes, size: _Size) -> None:

@@ -13,9 +13,13 @@ from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.record import failure
 
 _MB: Final = 1024 * 1024
-# Of addresses, for one process. Those that work side by side must stay within the job's memory together.
-ALONE_BYTES: Final = 1500 * _MB
-SIDE_BY_SIDE_BYTES: Final = 800 * _MB
+# Of addresses, for one process.
+_ALONE_MB: Final = 1500
+_SIDE_BY_SIDE_MB: Final = 800
+# Some libraries reserve nearly as much before they begin.
+_LEAST_MB: Final = 600
+# For the job's own process, and for what is shared between processes and counted in each.
+_RESERVE_MB: Final = 200
 # The libraries for learning reserve more addresses than they use.
 _TOPICS_BYTES: Final = 2048 * _MB
 _LOOK_SECONDS: Final = 0.1
@@ -28,12 +32,18 @@ Piece = tuple[int, Order | Message]
 class Crew:
     """Each process works on one document at a time, whichever comes next.
 
-    A document that brings down a process which had to share the memory is tried once more, alone, with all of it.
+    At most `size` of them: as many as have enough room within `memory_limit_mb`, which holds for all together. A
+    document that brings down a process which had to share the memory is tried once more, alone, with all of it.
     Leaving the `with` block kills them, whatever the reason for leaving is.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, memory_limit_mb: int) -> None:
+        room = max(memory_limit_mb - _RESERVE_MB, _LEAST_MB)
+        size = min(size, room // _LEAST_MB)
+        self.alone_bytes = min(_ALONE_MB, room) * _MB
+        self.side_by_side_bytes = min(_SIDE_BY_SIDE_MB, room // size) * _MB
         self._processes = [DocumentProcess() for _ in range(size)]
+        self._shift: _Shift | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -49,70 +59,84 @@ class Crew:
         """Yields (number of the document, answer) as answers come; the last one of each has the keys "record" and
         "seconds", also when the document has failed.
 
-        `check` is called at least every tenth of a second and may raise. Raises StorageError.
+        `check` is called at least every tenth of a second and may raise. `pieces` must call `listen` as often when it
+        takes its time. Raises StorageError.
         """
         first, *others = self._processes
         if one_by_one:
             _kill(others)
-        yield from _Shift([first] if one_by_one else self._processes, pieces, check).answers()
+        self._shift = _Shift(self, [first] if one_by_one else self._processes, pieces, check)
+        yield from self._shift.answers()
+
+    def listen(self) -> None:
+        """To all that are at work, without waiting: their time limits hold only while somebody listens."""
+        if self._shift is not None:
+            self._shift.listen()
 
 
 class _Shift:
     """One run of the crew. A single process has all the memory."""
 
     def __init__(
-        self, processes: Sequence[DocumentProcess], pieces: Iterator[Piece], check: Callable[[], None]
+        self, crew: Crew, processes: Sequence[DocumentProcess], pieces: Iterator[Piece], check: Callable[[], None]
     ) -> None:
+        self._crew = crew
         self._processes = processes
         self._pieces = pieces
         self._check = check
         self._idle = deque(processes)
         # With the moment at which each began.
         self._busy: dict[DocumentProcess, tuple[int, Order, float]] = {}
-        self._again: deque[tuple[int, Order]] = deque()
+        self._again: deque[tuple[int, Order, float]] = deque()
+        self._heard: deque[tuple[int, Message]] = deque()
+        self._exhausted = False
 
     def answers(self) -> Iterator[tuple[int, Message]]:
-        while True:
+        while not self._exhausted or self._busy or self._again:
             self._check()
-            yield from self._hand_out()
-            if not self._busy:
-                return
-            wait_for(self._busy, _LOOK_SECONDS)
-            for process in list(self._busy):
-                yield from self._listen(process)
-
-    def _hand_out(self) -> Iterator[tuple[int, Message]]:
-        """Give work to those that have none; new work waits for what is to be done again."""
-        while True:
-            while self._again and not self._busy:
+            self._hand_out()
+            if self._busy and not self._heard:
+                wait_for(self._busy, _LOOK_SECONDS)
+                self.listen()
+            while self._heard:
+                yield self._heard.popleft()
+            if self._again and not self._busy:
                 yield from self._do_again(*self._again.popleft())
-            if self._again or not self._idle:
-                return
+
+    def listen(self) -> None:
+        for process in list(self._busy):
+            self._listen_to(process)
+
+    def _hand_out(self) -> None:
+        """Give work to those that have none, as long as nothing is to be told or to be done again."""
+        while self._idle and not self._again and not self._heard:
             piece = next(self._pieces, None)
             if piece is None:
+                self._exhausted = True
                 return
             number, order = piece
             if isinstance(order, Order):
-                yield from self._begin(number, order)
+                self._begin(number, order)
             else:
-                yield number, order | {"seconds": 0.0}
+                self._heard.append((number, order | {"seconds": 0.0}))
 
-    def _do_again(self, number: int, order: Order) -> Iterator[tuple[int, Message]]:
+    def _do_again(self, number: int, order: Order, seconds: float) -> Iterator[tuple[int, Message]]:
         first = self._processes[:1]
         _kill(self._processes)
-        yield from _Shift(first, iter([(number, order)]), self._check).answers()
+        for _, message in _Shift(self._crew, first, iter([(number, order)]), self._check).answers():
+            yield number, message | {"seconds": message["seconds"] + seconds} if "record" in message else message
         # What it has grown to counts against the smaller limit.
         _kill(first)
 
-    def _begin(self, number: int, order: Order) -> Iterator[tuple[int, Message]]:
+    def _begin(self, number: int, order: Order) -> None:
         process = self._idle.popleft()
         self._busy[process] = number, order, time.monotonic()
         try:
             process.begin(order, self._memory(order))
         except DocumentError as error:
-            yield from self._end(process, {"record": failure(error)})
+            self._end(process, {"record": failure(error)})
 
-    def _listen(self, process: DocumentProcess) -> Iterator[tuple[int, Message]]:
+    def _listen_to(self, process: DocumentProcess) -> None:
         number = self._busy[process][0]
         try:
             messages = process.receive()
@@ -120,23 +144,24 @@ class _Shift:
             messages = [{"record": failure(error)}]
         for message in messages:
             if "record" in message:
-                yield from self._end(process, message)
+                self._end(process, message)
             else:
-                yield number, message
+                self._heard.append((number, message))
 
-    def _end(self, process: DocumentProcess, message: Message) -> Iterator[tuple[int, Message]]:
+    def _end(self, process: DocumentProcess, message: Message) -> None:
         number, order, begun = self._busy.pop(process)
         self._idle.append(process)
+        seconds = time.monotonic() - begun
         error = message["record"].get("error")
         if error is not None and error["code"] in _CRASHED and len(self._processes) > 1:
-            self._again.append((number, order))
+            self._again.append((number, order, seconds))
         else:
-            yield number, message | {"seconds": time.monotonic() - begun}
+            self._heard.append((number, message | {"seconds": seconds}))
 
     def _memory(self, order: Order) -> int:
         if order.topics:
             return _TOPICS_BYTES
-        return ALONE_BYTES if len(self._processes) == 1 else SIDE_BY_SIDE_BYTES
+        return self._crew.alone_bytes if len(self._processes) == 1 else self._crew.side_by_side_bytes
 
 
 def _kill(processes: Sequence[DocumentProcess]) -> None:

@@ -274,6 +274,5 @@ def _with_list(mistake: Any, built: set[str]) -> InitErrorDetails:
     kind, message = mistake["type"], mistake["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden" and len(mistake["loc"]) == 1:
         message = f"not a parameter of document_processing, which has: {', '.join(sorted(built))}"
-    # The message is a format string there.
-    escaped = message.replace("{", "{{").replace("}", "}}")
-    return InitErrorDetails(type=PydanticCustomError(kind, escaped), loc=mistake["loc"], input=mistake["input"])
+    told = PydanticCustomError(kind, "{text}", {"text": message})
+    return InitErrorDetails(type=told, loc=mistake["loc"], input=mistake["input"])

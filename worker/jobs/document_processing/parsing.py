@@ -31,11 +31,12 @@ def parse_all(job: Job, outcomes: list[Outcome], keys: dict[int, str]) -> JobErr
     job.progress.begin(progress.PARSE, total)
     tasks: dict[int, Task] = {}
     begun: dict[int, Outcome] = {}
-    for number, record in job.work_off(begun, _pieces(job, tasks, begun), "Finished"):
+    pieces = _pieces(job, tasks, begun)
+    # What was fetched need not wait for the document's turn.
+    for number, record in job.work_off(begun, pieces, "Finished", on_end=job.artefacts.clear):
         outcome, task = begun.pop(number), tasks.pop(number)
         outcome.record.update(record)
         outcomes.append(outcome)
-        job.artefacts.clear(number)
         if outcome.failed:
             job.tell_failure(number, outcome)
         else:

@@ -38,8 +38,10 @@ class Progress:
     def note(self, number: int, name: str, doing: str, part: float) -> None:
         """`number` counts from 1 within the stage; `part` is how much of this document is done, 0.0 to 1.0."""
         step = f"{doing} {number}/{self._total} {PurePosixPath(name).name[-_LONGEST_NAME:]}"
-        self._done += part - self._parts.get(number, 0.0)
-        self._parts[number] = part
+        before = self._parts.get(number, 0.0)
+        # A document may be begun anew.
+        self._parts[number] = max(before, part)
+        self._done += self._parts[number] - before
         self._tell(step, self._done)
 
     def overall(self, doing: str, part: float) -> None:

@@ -48,7 +48,7 @@ def run(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
         # Before anything is read: without its key, say, nothing comes of the job.
         opened_model(ctx, parameters) as llm,
         workspace(ctx, PUBLISHED, kept=PARSED) as work,
-        Crew(ctx.processes) as crew,
+        Crew(ctx.processes, ctx.memory_limit_mb) as crew,
     ):
         artefacts = Artefacts(work)
         artefacts.open()

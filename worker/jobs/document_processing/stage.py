@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from worker.context import JobContext
@@ -29,12 +29,18 @@ class Job:
     llm: Llm | None = None
 
     def work_off(
-        self, outcomes: Mapping[int, Outcome], pieces: Iterator[Piece], done: str, *, one_by_one: bool = False
+        self,
+        outcomes: Mapping[int, Outcome],
+        pieces: Iterator[Piece],
+        done: str,
+        *,
+        one_by_one: bool = False,
+        on_end: Callable[[int], None] = lambda number: None,
     ) -> Iterator[tuple[int, Record]]:
         """Yields (number of the document, its last answer) in the order of the numbers, which count from 1.
 
-        `outcomes` must have each document before its piece comes; `done`: what is told of one that has ended. Raises
-        StorageError and what the job's `check` raises.
+        `outcomes` must have each document before its piece comes; `done`: what is told of one that has ended. `on_end`
+        is called when it has, before its turn. Raises StorageError and what the job's `check` raises.
         """
         ended: dict[int, Record] = {}
         turn = 1
@@ -47,6 +53,7 @@ class Job:
             else:
                 outcome.seconds += message["seconds"]
                 ended[number] = message["record"]
+                on_end(number)
                 self.progress.note(number, outcome.record["name"], done, 1.0)
             while turn in ended:
                 yield turn, ended.pop(turn)

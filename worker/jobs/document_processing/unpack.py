@@ -27,14 +27,20 @@ class Unpacker:
             raise NotUnpackedError
         self._packed = known[encoding.strip().lower()]
         self._zlib = zlib.decompressobj(_GZIP_OR_ZLIB)
+        self._rest = b""
 
     def pieces(self, block: bytes) -> Iterator[bytes]:
         """Raises NotUnpackedError."""
         if not self._packed:
             yield block
             return
+        block = self._rest + block
+        self._rest = b""
         while block:
             if self._zlib.eof:
+                # Whether another part begins here the next block shows.
+                if block == _GZIP[:1]:
+                    self._rest = block
                 if not block.startswith(_GZIP):
                     return
                 self._zlib = zlib.decompressobj(_GZIP_OR_ZLIB)

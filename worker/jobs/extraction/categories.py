@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from worker.jobs.shared.selection import selected_paths
-from worker.jobs.shared.taxonomy import Node, categories_in
+from worker.jobs.shared.taxonomy import Node, categories_in, weighted
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,8 @@ class Category:
 
     @property
     def weighted_keywords(self) -> Iterator[tuple[str, float]]:
-        """The largest weight is 1."""
-        largest = max((weight for _, weight in self.keywords), default=0.0)
-        return ((term, weight / largest) for term, weight in self.keywords if weight > 0)
+        """See `weighted`."""
+        return weighted(self.keywords)
 
 
 def categories_of(root: Node, selected: Sequence[str] | None, depth: int) -> list[Category]:

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from worker.jobs.shared.llm.options import LlmItems, LlmOptions, problems_of
 from worker.jobs.shared.refusals import refused, refused_field
 from worker.jobs.shared.selection import selection_mistakes
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
 from worker.jobs.shared.taxonomy import CategoryNames, categories_in, root_of
-from worker.jobs.shared.user_patterns import compiled
+from worker.jobs.shared.user_patterns import compiled, matches_nothing
 
 BuiltIn = Literal["email", "url", "date", "number_unit", "version", "ip", "acronym", "proper_name"]
 VALIDATION_LLM: Final = "validation_llm"
 BUILT_IN: tuple[BuiltIn, ...] = get_args(BuiltIn)
+_NAMES: Final[TypeAdapter[BuiltIn]] = TypeAdapter(BuiltIn)
 _RESERVED = frozenset({*BUILT_IN, "keyword", "whole_text"})
 
 
@@ -48,14 +49,19 @@ class OwnPattern(BaseModel):
 def pattern_problem(pattern: str) -> str | None:
     """Why the pattern cannot be used, or None; None too where the `regex` library is not installed."""
     try:
-        is_empty = compiled(pattern).fullmatch("", timeout=1) is not None
+        return "matches the empty text" if matches_nothing(compiled(pattern)) else None
     except ImportError:  # a server without the extra: the worker asks again
         return None
-    except (TimeoutError, MemoryError):
-        return "takes too long, even for an empty text"
     except ValueError as error:
         return str(error)
-    return "matches the empty text" if is_empty else None
+
+
+def _of_its_kind(value: Any) -> Any:
+    """Checked as a name or as a pattern of one's own: a union would tell why it is neither."""
+    return _NAMES.validate_python(value) if isinstance(value, str) else OwnPattern.model_validate(value)
+
+
+EntityPattern = Annotated[BuiltIn | OwnPattern, BeforeValidator(_of_its_kind)]
 
 
 class Parameters(LlmItems):
@@ -87,7 +93,7 @@ class Parameters(LlmItems):
     prefilter: int = Field(
         5, ge=1, le=100, description="mode 'llm' only: so many categories, those that fit best offline, are asked about"
     )
-    entity_patterns: list[BuiltIn | OwnPattern] | None = Field(
+    entity_patterns: list[EntityPattern] | None = Field(
         None, max_length=28, description="names of built-in patterns and own ones; all built-in ones when not given"
     )
     fuzzy_keywords: bool = Field(False, description="find keywords of 6 and more letters with small differences too")

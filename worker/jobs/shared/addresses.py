@@ -30,7 +30,7 @@ class NotPublicError(Exception):
 
 def has_form(url: str, rest: str) -> bool:
     """Whether it is an origin with `rest`, a pattern, behind it."""
-    return bool(re.fullmatch(ORIGIN + rest, url, re.IGNORECASE)) and 0 < port_of(url) < 65536
+    return bool(re.fullmatch(ORIGIN + rest, url, re.IGNORECASE | re.ASCII)) and 0 < port_of(url) < 65536
 
 
 def problem_of(url: str, setting: str) -> str | None:
@@ -81,8 +81,9 @@ def host_of(url: str) -> str:
 
 
 def port_of(url: str) -> int:
-    parts = urlsplit(url)
+    """0 when the address has none that could be."""
     try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return 0
@@ -95,6 +96,8 @@ def _ask(answer: Future[list[str]], host: str, port: int) -> None:
         return
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "The name stands for nothing")
     except UnicodeError:
         answer.set_exception(socket.gaierror(socket.EAI_NONAME, "This cannot be a name"))
     except OSError as error:

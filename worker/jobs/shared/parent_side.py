@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from worker.context import RetryableError
+
+PROCESS_LOST: Final = "process_lost"
 _BLOCK: Final = 65536
 _PATIENCE_SECONDS: Final = 1.0
 # What `ending` says of an exception that nobody caught; it stands in the log.
@@ -19,17 +22,21 @@ BY_ERROR: Final = "exit code 1"
 
 
 def start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Its first argument is this process's id. Raises OSError."""
+    """Its first argument is this process's id. Raises RetryableError `process_lost` when there is no room for it."""
     # The child finds its modules where this process does, whatever the working directory is.
     paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", module, str(os.getpid()), *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        bufsize=0,
-        # More threads would only take turns, and each reserves memory.
-        env={**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-    )
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", module, str(os.getpid()), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            # More threads would only take turns, and each reserves memory.
+            env={**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        )
+    except OSError as error:
+        message = f"The machine has no room for another process that shares the job's work: {error.strerror}."
+        raise RetryableError(PROCESS_LOST, message) from error
 
 
 def send(process: subprocess.Popen[bytes], message: Mapping[str, Any]) -> None:

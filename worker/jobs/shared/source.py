@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from worker.jobs.shared.input_files import TOO_LARGE, find_source_problem
 from worker.jobs.shared.refusals import Location as Location
-from worker.jobs.shared.refusals import Mistake, refused
+from worker.jobs.shared.refusals import Mistake, first_of, refused
 from worker.jobs.shared.taxonomy import TaxonomyError, root_of
 from worker.jobs.shared.uploads import lies_in_uploads
 
@@ -96,16 +96,18 @@ class ChunksSource(Source):
 
     @model_validator(mode="after")
     def _check_ids(self) -> Self:
-        seen: set[str] = set()
-        mistakes = []
-        for number, (chunk_id, _, _) in enumerate(self.inline_chunks()):
-            if chunk_id in seen:
-                text = f"there are two chunks '{chunk_id[:200]}'"
-                mistakes.append(Mistake("schema_mismatch", ("chunks", number, "chunk_id"), text))
-            seen.add(chunk_id)
+        mistakes = first_of(self._repeated())
         if mistakes:
             raise refused(mistakes)
         return self
+
+    def _repeated(self) -> Iterator[Mistake]:
+        seen: set[str] = set()
+        for number, (chunk_id, _, _) in enumerate(self.inline_chunks()):
+            if chunk_id in seen:
+                text = f"there are two chunks '{chunk_id[:200]}'"
+                yield Mistake("schema_mismatch", ("chunks", number, "chunk_id"), text)
+            seen.add(chunk_id)
 
     def inline_chunks(self) -> Iterator[tuple[str, str, str]]:
         """Chunk id, document id and text of those that came with the request."""

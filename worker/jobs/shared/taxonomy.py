@@ -10,11 +10,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from worker.jobs.shared.refusals import Location, Mistake
+from worker.jobs.shared.refusals import Location, Mistake, first_of
 
 # Of categories, one below the other.
 MOST_LEVELS: Final = 10
 _MISMATCH: Final = "schema_mismatch"
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 # Names from the first level down.
 Path_ = tuple[str, ...]
@@ -22,7 +23,7 @@ Path_ = tuple[str, ...]
 
 def _check_names(names: list[str]) -> list[str]:
     for place, name in enumerate(names, 1):
-        if not name.strip() or re.search("[\x00-\x1f\x7f]", name):
+        if not name.strip() or _CONTROL.search(name):
             raise ValueError(f"number {place} is blank or has control characters")
     return names
 
@@ -35,14 +36,18 @@ CategoryNames = Annotated[
 ]
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """The name, of a category or of the root. Raises ValueError."""
     if not name.strip():
         raise ValueError("must not be blank")
+    # In an id that is made of names a line is a level.
+    if _CONTROL.search(name):
+        raise ValueError("must not have control characters")
     return name
 
 
 class TaxonomyError(Exception):
-    """`mistakes`: all that are wrong, at least one; the places are in the JSON that was given."""
+    """`mistakes`: what is wrong, at least one and the first of many; the places are in the JSON that was given."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         super().__init__(mistakes[0].text)
@@ -61,7 +66,7 @@ class Node(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: Annotated[str, Field(max_length=255), AfterValidator(_check_name)]
+    name: Annotated[str, Field(max_length=255), AfterValidator(check_name)]
     id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     description: str = ""
     confidence_threshold: float | None = Field(None, ge=0, le=1)
@@ -98,11 +103,14 @@ def root_of(data: Any) -> Node:
         raise TaxonomyError([Mistake(_MISMATCH, above, "something else in it is nested too deeply")]) from None
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        texts = [(mistake["loc"], mistake["msg"].removeprefix("Value error, ")) for mistake in found]
-        raise TaxonomyError([Mistake(_MISMATCH, (*above, *loc), text) for loc, text in texts]) from None
+        told = (
+            Mistake(_MISMATCH, (*above, *mistake["loc"]), mistake["msg"].removeprefix("Value error, "))
+            for mistake in found
+        )
+        raise TaxonomyError(first_of(told)) from None
     if not root.children:
         raise TaxonomyError([Mistake("no_categories", (*above, "children"), "there are no categories below the root")])
-    repeated = list(_repeated(root, above))
+    repeated = first_of(_repeated(root, above))
     if repeated:
         raise TaxonomyError(repeated)
     return root
@@ -111,6 +119,12 @@ def root_of(data: Any) -> Node:
 def categories_in(root: Node) -> list[tuple[str, Path_]]:
     """Ids and paths of all below the root, each before its children."""
     return [(node.id or Node.stable_id(path), path) for path, node in root.walk()]
+
+
+def weighted(keywords: Sequence[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    """Those that count, with weights of which the largest is 1."""
+    largest = max((weight for _, weight in keywords), default=0.0)
+    return ((term, weight / largest) for term, weight in keywords if weight > 0)
 
 
 def _first_too_deep(root: Any) -> Location | None:

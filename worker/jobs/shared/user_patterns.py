@@ -16,7 +16,9 @@ _CLASS: Final = re.compile(r"\[[^][(){}#]*]")
 _TOKEN: Final = re.compile(r"\{([^{}]*)}|.", re.DOTALL)
 _BRACES: Final = re.compile(r"\{([^}]*)")
 _UNCLEAR: Final = frozenset("[]#")
-# They belong to the item before them; blanks may stand there in verbose patterns.
+# The server can do nothing else meanwhile, and a request may have many patterns; nearly all need microseconds.
+_SECONDS: Final = 0.01
+# They belong to the item before them.
 _BESIDE: Final = "*+?"
 
 
@@ -30,9 +32,18 @@ def compiled(value: str, *, by_line: bool = False) -> Any:
     if _items(value) > _MOST_ITEMS:
         raise ValueError("repeats too much; ask for fewer repetitions")
     try:
-        return regex.compile(value, regex.VERSION0 | (regex.MULTILINE if by_line else 0))
+        # The library's cache would keep the last 500, whose size is only limited one by one.
+        return regex.compile(value, regex.VERSION0 | (regex.MULTILINE if by_line else 0), cache_pattern=False)
     except (regex.error, OverflowError, RecursionError, MemoryError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"is no regular expression: {error}") from None
+
+
+def matches_nothing(pattern: Any) -> bool:
+    """Whether an empty text is a match. Raises ValueError when that takes too long."""
+    try:
+        return pattern.fullmatch("", timeout=_SECONDS) is not None
+    except (TimeoutError, MemoryError):
+        raise ValueError("takes too long, even for an empty text") from None
 
 
 def _items(value: str) -> int:
@@ -46,13 +57,17 @@ def _items(value: str) -> int:
     for token in _TOKEN.finditer(plain):
         before, last = groups[-1]
         if token[1] is not None:
-            groups[-1][1] = last * _count(token[1].partition(",")[0])
+            # Braces that ask for no repetition are characters.
+            groups[-1] = [before + len(token[0]), max(last, 1) * _count(token[1].partition(",")[0])]
         elif token[0] == "(":
             groups.append([0, 0])
         elif token[0] == ")" and len(groups) > 1:
             groups.pop()
             groups[-1] = [sum(groups[-1]), before + last + 1]
-        elif token[0] not in _BESIDE and not token[0].isspace():
+        elif token[0].isspace():
+            # An item, or in verbose patterns nothing: then what follows repeats the item before it.
+            groups[-1][0] += 1
+        elif token[0] not in _BESIDE:
             groups[-1] = [before + last, 1]
     return sum(map(sum, groups))
 

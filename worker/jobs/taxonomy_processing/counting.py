@@ -16,14 +16,16 @@ from worker.jobs.taxonomy_processing.words import has_letter
 Weights = NDArray[np.float32]
 _MOST_TERMS: Final = 30_000
 _MOST_IN: Final = 0.5
+# What is longer is a hash, or data in letters, and names nothing.
+_LONGEST_WORD: Final = 60
 _LARGE: Final = 1000
 _LEAST_IN_LARGE: Final = 5
 _LEAST_IN: Final = 2
 
 
 class Terms:
-    """The words that tell some of the texts apart: neither in a few of them nor in most. `texts`: their numbers,
-    ascending; `weights`: of each word, its idf. Raises StorageError."""
+    """The words that tell some of the texts apart: neither in a few of them nor in most, nor too long for a name.
+    `texts`: their numbers, ascending; `weights`: of each word, its idf. Raises StorageError."""
 
     def __init__(self, counts: Counts, texts: Sequence[int], stop: Sequence[str]) -> None:
         self._counts = counts
@@ -76,7 +78,7 @@ def _telling(words: Sequence[str], in_texts: Numbers, texts: int, left_out: froz
     usual = [
         (-int(in_texts[number]), words[number], number)
         for number in np.flatnonzero((in_texts >= least) & (in_texts <= _MOST_IN * texts)).tolist()
-        if len(words[number]) > 1 and words[number] not in left_out and has_letter(words[number])
+        if 1 < len(words[number]) <= _LONGEST_WORD and words[number] not in left_out and has_letter(words[number])
     ]
     # Of equally frequent ones those that come first in the alphabet.
     return sorted((word, number) for _, word, number in sorted(usual)[:_MOST_TERMS])

@@ -8,7 +8,7 @@ import numpy as np
 
 from worker.context import JobContext
 from worker.jobs.shared import reading
-from worker.jobs.shared.taxonomy import Node
+from worker.jobs.shared.taxonomy import Node, weighted
 from worker.jobs.taxonomy_processing.arrays import Matrix
 from worker.jobs.taxonomy_processing.parameters import Parameters
 from worker.jobs.taxonomy_processing.tree import Category
@@ -56,9 +56,11 @@ def _best(space: Space, rows: Any, words: Matrix, meaning: Matrix) -> Any:
 
 
 def _profile(node: Node) -> dict[str, float]:
-    """The words of its name twice, of its description once, its keywords by their weight; of those below it half."""
+    """The words of its name twice, of its description once, its keywords by their weight, of which the largest is 1; of
+    those below it half."""
     profile: dict[str, float] = {}
-    parts = [(node.name, 2.0), (node.description, 1.0), *((keyword.term, keyword.weight) for keyword in node.keywords)]
+    keywords = weighted([(keyword.term, keyword.weight) for keyword in node.keywords])
+    parts = [(node.name, 2.0), (node.description, 1.0), *keywords]
     for text, weight in parts:
         for word in words_of(text):
             profile[word] = profile.get(word, 0.0) + weight

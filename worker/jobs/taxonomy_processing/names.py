@@ -26,6 +26,8 @@ _FURTHER: Final = 5
 _LONGEST_SENTENCE: Final = 300
 _SHORTEST_SENTENCE: Final = 30
 _LONGEST_TEXT: Final = 20_000
+# Of 255 characters that a taxonomy may have there, and with room for a number.
+_LONGEST_NAME: Final = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,12 @@ def folded(name: str) -> str:
 
 
 def free_name(name: str, category: Category, taken: Collection[str]) -> str:
-    """Not the name of a sibling (`taken`, folded): further terms are added as long as it is."""
+    """Not the name of a sibling (`taken`, folded): further terms are added as long as it is, then a number."""
     for term, _ in category.keywords[NAMED_BY:]:
-        if folded(name) not in taken:
-            return name
-        name = f"{name}, {term}"
+        longer = f"{name}, {term}"
+        if folded(name) not in taken or len(longer) > _LONGEST_NAME:
+            break
+        name = longer
     number = 2
     while folded(name) in taken:
         name, number = f"{name.removesuffix(f' {number - 1}')} {number}", number + 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from worker.jobs.shared.llm.options import LlmMode
 from worker.jobs.shared.refusals import refused_field
 from worker.jobs.shared.source import ChunksSource, Problem, SourceJob, TaxonomySource, file_problems, jobs_of
+from worker.jobs.shared.taxonomy import check_name
 
 MIN_CHUNKS = 20
 
@@ -48,6 +49,11 @@ class Parameters(LlmMode):
     max_chunks: int = Field(
         200_000, ge=MIN_CHUNKS, le=1_000_000, description="further ones are left out, with a warning"
     )
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str | None) -> str | None:
+        return check_name(name) if name else name
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
