@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
 FILES: Final = ("brief.txt", "guide.md", "handbook.pdf", "inspection.docx", "tide-tables.html")
 CHUNKS: Final = 12_000
+MOST_CHUNKS: Final = 60_000
 
 
 def small(count: int = 60) -> list[dict[str, object]]:
@@ -47,8 +48,10 @@ def fill(folder: Path) -> None:
     (folder / "empty.txt").touch()
     (folder / "good.jsonl").write_text("".join(json.dumps(chunk) + "\n" for chunk in small()))
     (folder / "bad.jsonl").write_text(json.dumps(small(1)[0]) + '\n{"chunk_id": 3}\n')
-    many = list(made_up_chunks(CHUNKS))
-    (folder / "many.jsonl").write_text("".join(json.dumps(chunk) + "\n" for chunk in many))
+    most = list(made_up_chunks(MOST_CHUNKS))
+    many = most[:CHUNKS]
+    for name, chunks in (("most", most), ("many", many)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(chunk) + "\n" for chunk in chunks))
     (folder / "long.txt").write_text("".join(f"{chunk['text']}.\n" for chunk in many))
 
 
@@ -217,11 +220,17 @@ STAGES: Final = [
     ("document_processing", {"documents": [{"path": "long.txt"}], "chunk_strategy": "semantic"}, ("Chunking",)),
     (
         "taxonomy_processing",
-        {"source": MANY},
-        ("Reading chunks", "Counting words", "Finding what words", "Finding categories"),
+        {"source": {"path": "most.jsonl"}},
+        ("Reading chunks", "Finding what words", "Comparing chunks", "Finding categories"),
     ),
     ("extraction", BY_TAXONOMY, ("Counting words", "Extracting")),
-    ("dataset_generation", {"source": MANY, "generation_mode": "completion"}, ("Making and", "Writing records")),
+    ("dataset_generation", {"source": MANY, "generation_mode": "completion"}, ("Making and",)),
+    (
+        "dataset_generation",
+        # All of them, so that it takes long enough to be seen.
+        {"source": MANY, "generation_mode": "completion", "formats": ["jsonl", "csv", "parquet", "json"]},
+        ("Writing records",),
+    ),
 ]
 
 
