@@ -29,7 +29,7 @@ def no_process_is_left() -> Iterator[None]:
 
 
 def crew(size: int = 2, check: Any = lambda: None) -> Crew:
-    return Crew(crew_work.FUNCTION, crew_work.do, size, check)
+    return Crew(crew_work.FUNCTION, crew_work.do, size, 2048, check)
 
 
 def answers(words: list[str], size: int = 2, check: Any = lambda: None) -> list[Any]:
@@ -111,7 +111,7 @@ def test_processes_die_with_a_job_that_is_killed(tmp_path: Path) -> None:
     program = (
         "from samples import crew_work; from worker.jobs.shared.crew import Crew\n"
         f"orders = [{{'say': 'wait', 'note': {str(tmp_path)!r}}}] * 9\n"
-        "with Crew(crew_work.FUNCTION, crew_work.do, 2, lambda: None) as crew: list(crew.answers(orders))"
+        "with Crew(crew_work.FUNCTION, crew_work.do, 2, 2048, lambda: None) as crew: list(crew.answers(orders))"
     )
     paths = os.pathsep.join(sys.path)
     with subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": paths}) as job:

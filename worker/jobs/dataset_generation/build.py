@@ -48,7 +48,7 @@ def build(ctx: JobContext, parameters: Parameters) -> dict[str, object]:
         Spool(work) as spool,
         # Before anything is read: without its key, say, nothing comes of the job.
         _opened(ctx, parameters) as llm,
-        Crew(FUNCTION, Worker().do, ctx.processes, ctx.check) as crew,
+        Crew(FUNCTION, Worker().do, ctx.processes, ctx.memory_limit_mb, ctx.check) as crew,
     ):
         job = _Job(ctx, parameters, plan, work, spool, llm)
         job.fill(findings, rules, maker, crew)

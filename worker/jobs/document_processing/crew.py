@@ -11,17 +11,13 @@ from typing import Final, Self
 from worker.jobs.document_processing.document_process import DocumentProcess, Message, Order, wait_for
 from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.record import failure
+from worker.jobs.shared.memory_shares import MB, share_out
 
-_MB: Final = 1024 * 1024
-# Of addresses, for one process.
-_ALONE_MB: Final = 1500
-_SIDE_BY_SIDE_MB: Final = 800
-# Some libraries reserve nearly as much before they begin.
-_LEAST_MB: Final = 600
-# For the job's own process, and for what is shared between processes and counted in each.
-_RESERVE_MB: Final = 200
+# The most, of addresses, for one process.
+_ALONE: Final = 1500 * MB
+_SIDE_BY_SIDE: Final = 800 * MB
 # The libraries for learning reserve more addresses than they use.
-_TOPICS_BYTES: Final = 2048 * _MB
+_TOPICS: Final = 2048 * MB
 _LOOK_SECONDS: Final = 0.1
 _CRASHED: Final = ("parser_crashed", "chunker_crashed")
 
@@ -38,11 +34,10 @@ class Crew:
     """
 
     def __init__(self, size: int, memory_limit_mb: int) -> None:
-        room = max(memory_limit_mb - _RESERVE_MB, _LEAST_MB)
-        size = min(size, room // _LEAST_MB)
-        self.alone_bytes = min(_ALONE_MB, room) * _MB
-        self.side_by_side_bytes = min(_SIDE_BY_SIDE_MB, room // size) * _MB
-        self._processes = [DocumentProcess() for _ in range(size)]
+        shares = share_out(size, memory_limit_mb)
+        self.alone_bytes = min(_ALONE, shares.alone)
+        self.side_by_side_bytes = min(_SIDE_BY_SIDE, shares.each)
+        self._processes = [DocumentProcess() for _ in range(shares.processes)]
         self._shift: _Shift | None = None
 
     def __enter__(self) -> Self:
@@ -160,7 +155,7 @@ class _Shift:
 
     def _memory(self, order: Order) -> int:
         if order.topics:
-            return _TOPICS_BYTES
+            return _TOPICS
         return self._crew.alone_bytes if len(self._processes) == 1 else self._crew.side_by_side_bytes
 
 

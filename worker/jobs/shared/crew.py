@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from worker.context import PermanentError, RetryableError
 from worker.jobs.shared import parent_side
 from worker.jobs.shared.errors import StorageError
+from worker.jobs.shared.memory_shares import MB, share_out
 
 CHILD_MODULE: Final = "worker.jobs.shared.crew_child"
 # So few orders are done before a process is ready for them.
@@ -22,7 +23,8 @@ FEW: Final = 5
 # For each process: it need not wait while this one is busy.
 _AHEAD: Final = 8
 _LOOK_SECONDS: Final = 0.1
-_LOST: Final = "process_lost"
+# Of addresses, for one process.
+_MOST: Final = 1500 * MB
 
 Order = dict[str, str]
 Answer = dict[str, Any]
@@ -31,17 +33,20 @@ Work = Callable[[Order], Any]
 
 class Crew:
     """`work`: the function for one order, as "module:name"; what it returns must be JSON-able. `size`: how many
-    processes; with one of them, or few orders, the work is done in this one.
+    processes at most, as many as have enough room within `memory_limit_mb`; with one of them, or few orders, the work
+    is done in this one.
 
     `check` is called at least every tenth of a second while others work, and may raise. Leaving the `with` block kills
     them, whatever the reason for leaving is.
     """
 
-    def __init__(self, work: str, here: Work, size: int, check: Callable[[], None]) -> None:
+    def __init__(self, work: str, here: Work, size: int, memory_limit_mb: int, check: Callable[[], None]) -> None:
         """`here`: the same function."""
+        shares = share_out(size, memory_limit_mb)
         self._work = work
         self._here = here
-        self._size = size
+        self._size = shares.processes
+        self._bytes = min(_MOST, shares.each)
         self._check = check
         self._members: list[_Member] = []
 
@@ -79,18 +84,14 @@ class Crew:
 
     def _start(self) -> None:
         while len(self._members) < self._size:
-            try:
-                self._members.append(_Member(self._work))
-            except OSError as error:
-                message = f"The machine has no room for another process that shares the job's work: {error.strerror}."
-                raise RetryableError(_LOST, message) from error
+            self._members.append(_Member(self._work, self._bytes))
 
 
 class _Member:
     """One process."""
 
-    def __init__(self, work: str) -> None:
-        self._process = parent_side.start(CHILD_MODULE, work)
+    def __init__(self, work: str, memory_bytes: int) -> None:
+        self._process = parent_side.start(CHILD_MODULE, work, str(memory_bytes))
         self._rest = b""
 
     def give(self, order: Order) -> None:
@@ -123,4 +124,4 @@ class _Member:
         how = parent_side.ending(self._process)
         why = ", by an error that the worker's log tells" if how == parent_side.BY_ERROR else "; it may lack memory"
         message = f"A process that shares the job's work has ended before its time ({how}){why}."
-        return RetryableError(_LOST, message)
+        return RetryableError(parent_side.PROCESS_LOST, message)
