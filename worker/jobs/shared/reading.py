@@ -173,7 +173,7 @@ def _problem(record: Record, required: Kinds, ranges: Ranges) -> str | None:
 def chunks(
     ctx: JobContext,
     source: ChunksSource,
-    field: str,
+    field: str = "source",
     check: Check = lambda record: None,
     same: SameFile | None = None,
 ) -> Iterator[Record]:
