@@ -20,6 +20,7 @@ from worker.jobs.document_processing import document_process
 from worker.jobs.document_processing.parameters import Parameters
 from worker.jobs.document_processing.run import run
 from worker.jobs.shared import parent_side
+from worker.jobs.shared.patience import Patience
 
 
 @pytest.fixture(autouse=True)
@@ -91,8 +92,8 @@ def test_job_may_be_tried_again_when_that_may_mend_all_failures(
 
 def test_time_in_which_the_job_itself_was_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(document_process.time, "monotonic", lambda: now[0])
-    patience = document_process._Patience(2.5)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    patience = Patience(2.5)
     now[0] = 1000.0
     assert not patience.is_over()
     now[0] = 1001.6

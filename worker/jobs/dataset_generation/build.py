@@ -103,7 +103,6 @@ class _Job:
     def _model(self, items: Items) -> Generator | None:
         if self._llm is None or self._failures is None:
             return None
-
         self._llm.most_failures = self._parameters.most_failures(items.count)
 
         def note(done: int) -> None:

@@ -54,6 +54,7 @@ def _stage(job: Job, *, learns: bool) -> tuple[float, float]:
 
 
 def _pieces(job: Job, parsed: Parsed, borders: Mapping[int, list[int]]) -> Iterator[Piece]:
+    chunking = job.parameters.chunking()
     for number, (index, outcome) in enumerate(parsed, 1):
         record = outcome.record
         learned = job.parameters.chunk_strategy == "semantic" and index not in borders
@@ -63,7 +64,7 @@ def _pieces(job: Job, parsed: Parsed, borders: Mapping[int, list[int]]) -> Itera
             text_file=str(job.artefacts.text_file(record)),
             marks_file=str(job.artefacts.marks_file(record)),
             chunks_file=str(job.artefacts.work_file(index, "chunks")),
-            chunking=job.parameters.chunking(),
+            chunking=chunking,
             topics=str(job.artefacts.topics) if learned else None,
             borders=borders.get(index),
         )

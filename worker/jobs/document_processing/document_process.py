@@ -6,7 +6,6 @@ import json
 import math
 import select
 import subprocess
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +15,9 @@ from worker.jobs.document_processing.errors import DocumentError, Stage
 from worker.jobs.document_processing.task import Work
 from worker.jobs.shared import parent_side
 from worker.jobs.shared.errors import StorageError
+from worker.jobs.shared.patience import Patience
 
 CHILD_MODULE = "worker.jobs.document_processing.child"
-# A longer gap between two looks means that this process itself was stopped; the document is not to blame.
-_LONGEST_GAP = 1.0
 
 Message = dict[str, Any]
 
@@ -43,12 +41,12 @@ class DocumentProcess:
         self._work: Work = "parse"
         self._rest = b""
         self._timeout = math.inf
-        self._patience = _Patience(math.inf)
+        self._patience = Patience(math.inf)
 
     def begin(self, order: Order, memory_bytes: int) -> None:
         """Hand over the order. Raises DocumentError as `receive` does."""
         self._work, self._timeout, self._rest = order.work, order.timeout, b""
-        self._patience = _Patience(order.timeout)
+        self._patience = Patience(order.timeout)
         self._hand_over(
             {"work": order.work, "task": str(order.task), "password": order.password, "memory_bytes": memory_bytes}
         )
@@ -110,20 +108,6 @@ class DocumentProcess:
     @property
     def _stage(self) -> Stage:
         return "parse" if self._work == "parse" else "chunk"
-
-
-class _Patience:
-    """A time limit that only counts the time in which this process was running."""
-
-    def __init__(self, seconds: float) -> None:
-        self._left = seconds
-        self._seen = time.monotonic()
-
-    def is_over(self) -> bool:
-        now = time.monotonic()
-        self._left -= min(now - self._seen, _LONGEST_GAP)
-        self._seen = now
-        return self._left <= 0
 
 
 def wait_for(processes: Iterable[DocumentProcess], seconds: float) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +21,7 @@ from worker.jobs.document_processing.errors import DocumentError
 from worker.jobs.document_processing.unpack import NotUnpackedError, Unpacker
 from worker.jobs.document_processing.urls import FORBIDDEN, canonical, is_listed, refusal
 from worker.jobs.shared.addresses import NotPublicError, look_up, public_addresses
+from worker.jobs.shared.patience import Patience
 
 MOST_REDIRECTS: Final = 3
 _HEADERS: Final = {"User-Agent": "jobqueue document_processing", "Accept-Encoding": "identity", "Accept": "*/*"}
@@ -32,8 +32,6 @@ _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA
 # All that has a meaning in an address stays as it is.
 _MEANT: Final = "%:/?#[]@!$&'()*+,;=~"
 _LOOK_SECONDS: Final = 0.1
-# A longer gap between two looks means that this process itself was stopped; the server is not to blame.
-_LONGEST_GAP: Final = 1.0
 _BLOCK: Final = 65536
 
 
@@ -62,14 +60,12 @@ def fetch(wanted: Wanted) -> str | None:
 
 async def _in_time(steps: Coroutine[Any, Any, str | None], wanted: Wanted) -> str | None:
     task = asyncio.get_running_loop().create_task(steps, name="fetch")
-    left, seen = wanted.seconds, time.monotonic()
+    patience = Patience(wanted.seconds)
     try:
         while not task.done():
             await asyncio.wait([task], timeout=_LOOK_SECONDS)
             wanted.check()
-            now = time.monotonic()
-            left, seen = left - min(now - seen, _LONGEST_GAP), now
-            if left <= 0 and not task.done():
+            if patience.is_over() and not task.done():
                 message = f"The document had not come after {wanted.seconds:g} seconds and was given up."
                 raise DocumentError("url_timeout", message, stage="fetch", retryable=True)
         return task.result()
